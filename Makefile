@@ -1,0 +1,76 @@
+# Needs make and Python 3.11 or newer. Everything else goes into .venv.
+
+PYTHON ?= python3
+LAB_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+# Whoever runs the tests: nothing leaves the machine, the notebooks talk to their stand-in, IPython has its defaults
+TEST_ENV := env -u OPENAI_API_KEY LANGSMITH_TRACING=false IPYTHONDIR="$(CURDIR)/$(VENV)/ipython"
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help lab test browser lint unit nbval notebooks ui picture bench soak format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+lab: $(VENV)/.installed-tour ## Open the tour in JupyterLab (more arguments for it: LAB_ARGS="--no-browser")
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/01_tour.ipynb $(ALLOW_ROOT) $(LAB_ARGS)
+
+test: browser lint unit nbval ui ## Set up all that tests need, and run everything
+
+browser: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.ui.browser
+
+lint: $(VENV)/.installed-test ## Style, types and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+unit: $(VENV)/.installed-test ## The tests that need no browser
+	$(PYTEST)
+
+nbval: $(VENV)/.installed-test ## Run the notebooks and compare their outputs
+	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+
+notebooks: $(VENV)/.installed-test ## Run the notebooks and save their outputs
+	$(TEST_ENV) $(BIN)/python -m tests.notebooks.record
+
+# Warnings stay warnings here: most are those of the browser's plugin
+ui: browser ## The tests in JupyterLab in a browser; screenshots go to artifacts/
+	$(PYTEST) tests/ui --override-ini filterwarnings=default --output artifacts/failures --screenshot only-on-failure
+
+picture: browser ## Take the README's picture of the panel
+	$(PYTEST) tests/ui/test_tour.py -k panel --override-ini filterwarnings=default
+	mkdir -p docs
+	cp artifacts/tour_panel.png docs/panel.png
+
+bench: $(VENV)/.installed-test ## Print ratios to LangChain's own cache
+	$(TEST_ENV) $(BIN)/python -m benchmarks
+
+soak: $(VENV)/.installed-test ## The randomised and threaded tests, for many more rounds
+	$(PYTEST) --soak -m soak
+
+format: $(VENV)/.installed-test ## Put the code into its one form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove .venv and whatever else is not in git by design
+	rm -rf $(VENV) artifacts build dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(VENV)/.installed-tour, $(VENV)/.installed-test: this package, editable, with that extra
+$(VENV)/.installed-%: pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "Python 3.11 or newer is needed, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)"; \
+	    echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.13"; exit 1; } >&2; \
+	  echo "Making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing into $(VENV) what '$*' needs; the first time takes some minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@

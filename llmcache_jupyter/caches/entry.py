@@ -1,0 +1,177 @@
+"""Entry: a key, its generations and what is known about them; EntryCache: a cache that can be browsed."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llmcache_jupyter.caches.base import BaseCache, run_in_executor
+from llmcache_jupyter.caches.llm_string import model_name
+
+Key = tuple[str, str]
+SortColumn = Literal["stored", "model", "cell", "prompt", "answer", "tokens", "took", "hits", "last_used"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is stored under a key, and what is known about it. Unknown is None, never 0.
+
+    - `key`: the pair that a lookup asks for.
+    - `generations`: the answer.
+    - `stored`: when it was stored, in seconds since the epoch.
+    - `sent`: the prompt as it was sent, where it differs from the key's.
+    - `took`: seconds the model needed.
+    - `tokens`: tokens the provider counted, input and output together.
+    - `cell`: the notebook cell that stored it.
+    - `hits`, `last_used`: how often and when (seconds since the epoch) it answered a call.
+    """
+
+    key: Key
+    generations: list[Any]
+    stored: float
+    sent: str | None = None
+    took: float | None = None
+    tokens: int | None = None
+    cell: str | None = None
+    hits: int = 0
+    last_used: float | None = None
+    _id: str | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that stand for the key, the same in every kernel."""
+        if self._id is None:
+            object.__setattr__(self, "_id", entry_id(self.key))  # every hit asks for it
+        return self._id  # type: ignore[return-value]
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as it was sent."""
+        return self.key[0] if self.sent is None else self.sent
+
+    @property
+    def model(self) -> str | None:
+        """The model's name, or None where the configuration does not tell it."""
+        return model_name(self.key[1])
+
+    def used(self, at: float) -> Entry:
+        """The entry with one hit more."""
+        about = (self.stored, self.sent, self.took, self.tokens, self.cell)
+        entry = Entry(self.key, self.generations, *about, self.hits + 1, at)
+        object.__setattr__(entry, "_id", self._id)
+        return entry
+
+
+def entry_id(key: Key) -> str:
+    """The id of the entry under `key`: the beginning of a digest that keeps the two parts apart."""
+    prompt, llm_string = (part.encode("utf-8", "surrogatepass") for part in key)
+    head = f"{len(prompt)}:".encode()
+    return hashlib.blake2b(head + prompt + llm_string, digest_size=6).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which entries to list, in which order, and which page of them.
+
+    - `text`: only entries whose prompt or answer contains it, whatever the case.
+    - `model`: only entries of this model.
+    - `id`: only entries whose id begins so.
+    - `stored_before`: only entries stored before this moment, in seconds since the epoch.
+    - `limit`: None lists all.
+    """
+
+    text: str | None = None
+    model: str | None = None
+    id: str | None = None
+    stored_before: float | None = None
+    sort: SortColumn = "stored"
+    descending: bool = True
+    offset: int = 0
+    limit: int | None = 50
+
+    @property
+    def filters(self) -> bool:
+        """Whether the query leaves any entry out."""
+        return any(part is not None for part in (self.text, self.model, self.id, self.stored_before))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the entries a query found; `total` is how many it found in all."""
+
+    entries: list[Entry]
+    total: int
+
+
+class EntryCache(BaseCache):
+    """A cache that holds entries, and can list, get and delete them.
+
+    - `get` and `entries` only look: they change no counter and no order of eviction.
+    - `lookup` is `get` and, on a hit, `touch`; `update` is `put`.
+    - An entry never changes: a hit counted on it makes a new one.
+    """
+
+    clock: Callable[[], float]
+
+    @abstractmethod
+    def get(self, key: Key) -> Entry | None:
+        """The entry under `key`, or None. An expired entry is none."""
+
+    @abstractmethod
+    def put(self, entry: Entry) -> int:
+        """Store an entry in place of one with the same key. Returns how many others had to go for it."""
+
+    @abstractmethod
+    def touch(self, key: Key) -> None:
+        """Count a hit on the entry under `key`, now."""
+
+    @abstractmethod
+    def delete(self, ids: Iterable[str]) -> int:
+        """Remove the entries with these ids. Returns how many there were."""
+
+    @abstractmethod
+    def entries(self, query: Query = Query()) -> Page:
+        """The page of entries that `query` asks for."""
+
+    @abstractmethod
+    def models(self) -> dict[str | None, int]:
+        """How many entries there are of each model, the most frequent first."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many entries there are."""
+
+    def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
+        key = (prompt, llm_string)
+        entry = self.get(key)
+        if entry is None:
+            return None
+        self.touch(key)
+        return entry.generations
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
+        if return_val:
+            self.put(Entry((prompt, llm_string), list(return_val), self.clock()))
+
+    async def aget(self, key: Key) -> Entry | None:
+        """`get`, without blocking the event loop."""
+        return await run_in_executor(self.get, key)
+
+    async def aput(self, entry: Entry) -> int:
+        """`put`, without blocking the event loop."""
+        return await run_in_executor(self.put, entry)
+
+    async def atouch(self, key: Key) -> None:
+        """`touch`, without blocking the event loop."""
+        await run_in_executor(self.touch, key)
+
+    async def adelete(self, ids: Iterable[str]) -> int:
+        """`delete`, without blocking the event loop."""
+        return await run_in_executor(self.delete, ids)
+
+    async def aentries(self, query: Query = Query()) -> Page:
+        """`entries`, without blocking the event loop."""
+        return await run_in_executor(self.entries, query)

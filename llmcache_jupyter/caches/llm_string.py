@@ -1,0 +1,98 @@
+"""What an `llm_string` says: the model's name and its parameters, with secrets redacted.
+
+LangChain writes one of two forms: `{JSON of the model}---[('stop', None), ...]`, or only the list of pairs.
+Any other text is a configuration that tells nothing further.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+REDACTED = "***"
+
+_MODEL_NAMES = ("model", "model_name", "model_id", "deployment_name", "azure_deployment", "_type")
+_PAIR = re.compile(r"[\[ ]\('(\w+)', '([^']*)'\)")
+_SECRET_NAME = re.compile(
+    r"(api|access|private|secret|subscription)[-_]?key|^key$|secret|passw(or)?d|authorization|credential|cookie"
+    r"|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = (
+    (re.compile(r"(?<=://)[^/@\s'\"]+@"), f"{REDACTED}@"),
+    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|ghp|glpat)[-_][\w-]{8,}"), REDACTED),
+    (re.compile(r"\bAIza[\w-]{30,}|\bAKIA[A-Z0-9]{16}\b"), REDACTED),
+    (
+        re.compile(r"([?&](?:api[-_]?key|key|token|access_token|sig|signature)=)[^&\s'\"]+", re.IGNORECASE),
+        rf"\1{REDACTED}",
+    ),
+)
+_NAMED_SECRET = re.compile(r"(['\"])([\w-]+)\1(\s*[:,]\s*)(['\"])((?:(?!\4).)*)\4")
+
+
+@lru_cache(maxsize=1024)
+def model_name(llm_string: str) -> str | None:
+    """The model's name, or None where the configuration does not tell it."""
+    head, tail = _halves(llm_string)
+    told = {name: value for name, value in _model_fields(head).items() if isinstance(value, str)}
+    told |= {name: value for name, value in _PAIR.findall(tail) if name in _MODEL_NAMES}
+    return next((told[name] for name in _MODEL_NAMES if told.get(name)), None)
+
+
+@lru_cache(maxsize=256)
+def parameters(llm_string: str) -> dict[str, str]:
+    """The model's parameters as text, by name, with secrets redacted. For showing, not for comparing."""
+    head, tail = _halves(llm_string)
+    try:
+        pairs = dict(ast.literal_eval(tail)) if tail else {}
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pairs = {"configuration": tail}
+    fields = _model_fields(head) | pairs
+    return {str(name): _shown(str(name), value) for name, value in fields.items() if value is not None}
+
+
+def redact(text: str) -> str:
+    """`text` without API keys, authorization headers and credentials in URLs."""
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return _NAMED_SECRET.sub(_redact_named, text)
+
+
+def _redact_named(match: re.Match[str]) -> str:
+    quote, name, between, value_quote, _ = match.groups()
+    if not _SECRET_NAME.search(name):
+        return match.group()
+    return f"{quote}{name}{quote}{between}{value_quote}{REDACTED}{value_quote}"
+
+
+def _halves(llm_string: str) -> tuple[str, str]:
+    if llm_string.startswith("{"):
+        head, _, tail = llm_string.rpartition("---[")
+        return (head, "[" + tail) if head else (llm_string, "")
+    return "", llm_string
+
+
+def _model_fields(head: str) -> dict[str, Any]:
+    try:
+        model = json.loads(head) if head else {}
+    except (ValueError, RecursionError):
+        return {}
+    fields = model.get("kwargs") if isinstance(model, dict) else None
+    return dict(fields) if isinstance(fields, dict) else {}
+
+
+def _shown(name: str, value: Any) -> str:
+    if _SECRET_NAME.search(name) or (isinstance(value, dict) and value.get("type") == "secret"):
+        return REDACTED
+    return redact(value if isinstance(value, str) else _compact(value))
+
+
+def _compact(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return repr(value)

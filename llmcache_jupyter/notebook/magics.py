@@ -1,0 +1,267 @@
+"""`%llmcache` and `%%llmcache`: parse, call the session, show. And what loads and unloads them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import traitlets
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches.entry import SortColumn
+from llmcache_jupyter.errors import LLMCacheError
+from llmcache_jupyter.notebook.arguments import HELP, POLICIES, joined, parse, unknown
+from llmcache_jupyter.notebook.cells import CELL_OPTION, Cells
+from llmcache_jupyter.notebook.completion import Completer
+from llmcache_jupyter.notebook.questions import Question
+from llmcache_jupyter.session.duration import seconds
+from llmcache_jupyter.session.events import Event, Switched
+from llmcache_jupyter.session.scope import MODES, CellRun, Mode, check_mode
+from llmcache_jupyter.session.session import Session, default_session
+from llmcache_jupyter.views.format import count
+from llmcache_jupyter.views.report import ReportView, report_line
+from llmcache_jupyter.views.status import StatusView, activation_line
+
+SETTINGS = ("maxsize", "policy", "ttl", "mode")
+_TEXT_COLUMNS = ("model", "cell", "prompt", "answer")
+
+
+@magics_class
+class LLMCacheMagics(Magics):
+    """`%llmcache` and `%%llmcache`.
+
+    The settings are the session's own: changing either changes the other, on or off.
+    """
+
+    maxsize = traitlets.Int(None, allow_none=True, min=1, help="Entries at most; None is no maximum.").tag(
+        config=True
+    )
+    policy = traitlets.Enum(
+        POLICIES, "fifo", help="Over the maximum, the entry stored (fifo) or used (lru) longest ago goes."
+    ).tag(config=True)
+    ttl = traitlets.Union(
+        [traitlets.Float(), traitlets.Unicode()],
+        default_value=None,
+        allow_none=True,
+        help="How long an entry lives: seconds, or '90s', '1h', '7d'; None is for ever.",
+    ).tag(config=True)
+    mode = traitlets.Enum(MODES, "on", help="The mode where no cell or block sets another.").tag(config=True)
+    autostart = traitlets.Bool(False, help="Switch the cache on when the extension is loaded.").tag(
+        config=True
+    )
+    report = traitlets.Enum(
+        ("never", "cell"), "never", help="'cell' prints a line after each cell that called a model."
+    ).tag(config=True)
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        super().__init__(shell)
+        self.session = session
+        self.cells = Cells(shell, self.cell_ended)
+        configured = self.config.get(type(self).__name__, {})
+        session.configure(**{name: getattr(self, name) for name in SETTINGS if name in configured})
+        self._show_settings()
+        self.observe(self._setting_changed, SETTINGS)
+
+    @traitlets.validate("ttl")
+    def _check_ttl(self, proposal: dict[str, Any]) -> float | None:
+        try:
+            return None if proposal["value"] is None else seconds(proposal["value"])
+        except LLMCacheError as error:
+            raise traitlets.TraitError(f"ttl: {error}") from None
+
+    def _setting_changed(self, change: dict[str, Any]) -> None:
+        name, value = change["name"], change["new"]
+        if value != getattr(self.session.status(), name):
+            self.session.configure(**{name: value})
+
+    def _show_settings(self) -> None:
+        status = self.session.status()
+        for name in SETTINGS:
+            setattr(self, name, getattr(status, name))
+
+    def happened(self, event: Event) -> None:
+        """Follow the session's settings. Meant as a subscriber."""
+        if isinstance(event, Switched):
+            self._show_settings()
+
+    def cell_ended(self, run: CellRun) -> None:
+        """Print what became of the cell's calls, where its first line or the setting asks for it."""
+        own_mode = run.mode if run.outer is None or run.mode != run.outer.mode else None
+        if own_mode is not None:
+            print(f"llmcache {own_mode}: {report_line(run.counts)}")
+        elif self.report == "cell" and run.outer is None and run.events:
+            print(f"llmcache: {report_line(run.counts)}")
+
+    @no_var_expand
+    @line_cell_magic
+    def llmcache(self, line: str, cell: str | None = None) -> Any:
+        try:
+            if cell is not None:
+                return self._run_cell(line, cell)
+            if line.startswith(CELL_OPTION):
+                return self._set_cell_mode(line.removeprefix(CELL_OPTION))
+            options = parse(line)
+            command: Callable[[Namespace], Any] = getattr(self, f"_{options.command}")
+            return command(options)
+        except LLMCacheError as error:
+            raise UsageError(str(error)) from None
+
+    llmcache.__doc__ = HELP  # what `%llmcache?` shows
+
+    def _status(self, _options: Namespace) -> StatusView:
+        return StatusView(self.session.status())
+
+    def _on(self, options: Namespace) -> None:
+        activation = self.session.activate(**{name: getattr(options, name) for name in SETTINGS})
+        print(activation_line(self.session.status(), activation))
+
+    def _off(self, _options: Namespace) -> None:
+        self.session.deactivate()
+        entries = self.session.status().entries
+        kept = f" · {_counted(entries)} kept" if entries else ""
+        print(f"LLM cache off{kept}")
+
+    def _clear(self, options: Namespace) -> None:
+        self._check_model(options.model)
+        print(f"{_counted(self.session.clear(model=options.model, older_than=options.older_than))} cleared")
+
+    def _entries(self, options: Namespace) -> Any:
+        from llmcache_jupyter.views.frames import entries_frame
+
+        self._check_model(options.model)
+        sort = cast(SortColumn, options.sort.replace("-", "_"))
+        query = Query(
+            text=joined(options.text) or None,
+            model=options.model,
+            sort=sort,
+            descending=sort not in _TEXT_COLUMNS,
+            limit=options.limit,
+        )
+        found = self.session.entries(query).entries
+        return entries_frame(found, cell_label=self.session.cell_label, full=options.full)
+
+    def _lookup(self, options: Namespace) -> Any:
+        from llmcache_jupyter.views.lookup import LookupView
+
+        self._check_model(options.model)
+        prompt = joined(options.prompt)
+        found = self.session.lookup(prompt, options.model)
+        return LookupView(prompt, found, cell_label=self.session.cell_label)
+
+    def _delete(self, options: Namespace) -> None:
+        print(f"{_counted(self.session.delete(*options.ids))} deleted")
+
+    def _stats(self, _options: Namespace) -> Any:
+        from llmcache_jupyter.views.frames import stats_frame
+
+        return stats_frame(self.session.cache.statistics.by_model(), self.session.models())
+
+    def _last(self, _options: Namespace) -> ReportView:
+        return ReportView(self.session.last_run())
+
+    def _panel(self, options: Namespace) -> Any:
+        from llmcache_jupyter.notebook.panel import Panel, static_panel
+
+        # a terminal shows no widgets: only a kernel has the comms that they need
+        static = options.static or not hasattr(self.shell, "kernel")
+        return static_panel(self.session) if static else Panel(self.session)
+
+    def _help(self, _options: Namespace) -> None:
+        print(HELP)
+
+    def _check_model(self, model: str | None) -> None:
+        if model is None:
+            return
+        known = {*self.session.models(), *self.session.cache.statistics.by_model()} - {None}
+        if known and model not in known:
+            raise UsageError(f"There is no model {model!r} here, only {', '.join(sorted(map(str, known)))}.")
+
+    def _run_cell(self, line: str, cell: str) -> None:
+        """The cell magic proper, for code that calls one: in a cell, the input transformer comes first."""
+        self._checked_mode(line)
+        cast(InteractiveShell, self.shell).run_cell(f"%%llmcache {line}\n{cell}")
+
+    def _set_cell_mode(self, line: str) -> None:
+        self.cells.set_mode(self._checked_mode(line))
+
+    def _checked_mode(self, line: str) -> Mode:
+        name = line.strip()
+        first_line = f"`%%llmcache {'|'.join(MODES)}`"
+        if not name:
+            raise UsageError(f"Name the mode of this cell: {first_line}.")
+        if name not in MODES:
+            raise UsageError(unknown("mode", name, MODES, f"A cell begins with {first_line}."))
+        if not self.session.active and name != "off":
+            raise UsageError("The LLM cache is off: run `%llmcache on` first.")
+        return check_mode(name)
+
+
+def _counted(number: int) -> str:
+    return count(number, "entry", "entries")
+
+
+class _Extension:
+    """What `%load_ext` brings into a shell, and `%unload_ext` takes out again."""
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        self._shell = shell
+        self._session = session
+        self._magics = LLMCacheMagics(shell, session)  # adds itself to the shell's configurables
+        self._match = Completer(session).match
+        shell.register_magics(self._magics)
+        shell.Completer.custom_matchers.append(self._match)
+        shell.input_transformer_manager.token_transformers.append(Question)
+        self._magics.cells.attach()
+        self._unsubscribe = session.subscribe(self._magics.happened)
+        if self._magics.autostart:
+            session.activate()
+
+    def remove(self) -> None:
+        self._session.deactivate()
+        self._unsubscribe()
+        self._magics.cells.detach()
+        self._shell.input_transformer_manager.token_transformers.remove(Question)
+        self._shell.Completer.custom_matchers.remove(self._match)
+        manager = self._shell.magics_manager
+        manager.registry.pop(LLMCacheMagics.__name__, None)
+        for kind in ("line", "cell"):
+            manager.magics[kind].pop("llmcache", None)
+        _forget_settings(self._shell)
+
+
+_extensions: WeakKeyDictionary[InteractiveShell, _Extension] = WeakKeyDictionary()
+
+
+def load(shell: InteractiveShell, session: Session | None = None) -> None:
+    """Bring the magics into `shell`. Loading again changes nothing.
+
+    Raises:
+        UsageError: a value in `ipython_config.py` cannot be; nothing was changed.
+    """
+    if shell in _extensions:
+        return
+    try:
+        _extensions[shell] = _Extension(shell, session or default_session())
+    except traitlets.TraitError as error:
+        _forget_settings(shell)
+        raise UsageError(
+            f"{error}. Correct it in ipython_config.py or by `%config LLMCacheMagics.maxsize = 500`, "
+            "and load again."
+        ) from None
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics out of `shell`, and bring back what was there before."""
+    extension = _extensions.pop(shell, None)
+    if extension is not None:
+        extension.remove()
+
+
+def _forget_settings(shell: InteractiveShell) -> None:
+    ours = {id(one) for one in shell.configurables if type(one).__name__ == LLMCacheMagics.__name__}
+    shell.configurables[:] = [one for one in shell.configurables if id(one) not in ours]

@@ -1,0 +1,252 @@
+"""SessionCache: the one cache that is handed to clients. It holds every promise that a notebook needs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from llmcache_jupyter.caches import BaseCache, Entry, EntryCache, InMemoryCache, Key
+from llmcache_jupyter.caches.entry import entry_id
+from llmcache_jupyter.caches.generation import total_tokens
+from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.caches.prompt import asked
+from llmcache_jupyter.errors import CacheMissError, CacheWarning
+from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, MissReason, Stored, logger
+from llmcache_jupyter.session.isolation import isolated, storable
+from llmcache_jupyter.session.keys import canonical_key
+from llmcache_jupyter.session.scope import Mode, check_mode, current_run, scoped_mode
+from llmcache_jupyter.session.statistics import Statistics
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# of so many misses it is remembered when they were; the answers to earlier ones took an unknown time
+_MAX_IN_FLIGHT = 4096
+
+
+@dataclass(slots=True)  # frozen, it would take four times as long to make
+class _Call:
+    """One call on its way: what is asked, in which mode, by which flight (thread or task)."""
+
+    key: Key
+    sent: str
+    mode: Mode
+    flight: int
+
+    @property
+    def id(self) -> str:
+        return entry_id(self.key)
+
+    @property
+    def model(self) -> str | None:
+        return model_name(self.key[1])
+
+
+class SessionCache(BaseCache):
+    """A cache around a backend that keeps a notebook's promises.
+
+    - Modes: `on` looks up and stores; `refresh` only stores; `readonly` only looks up; `replay` looks up and
+      raises CacheMissError on a miss, before any paid call; `off` does neither. A mode that is set for a
+      block or a cell goes before `mode`.
+    - Calls that send the same thing to the model share a key.
+    - A backend that fails is a miss and one CacheWarning, until it works again; never an exception, and
+      never a lost answer.
+    - What is stored shares no mutable object with what the caller holds, and neither does what a hit returns.
+    - A hit's message carries no message id; a structured answer comes back as data.
+    - Each call becomes an event. `statistics` counts them.
+
+    Args:
+        backend: where entries are kept; an unbounded InMemoryCache by default.
+        mode: the mode where no block or cell sets one.
+        clock: seconds since the epoch.
+        timer: seconds from any beginning, for how long a model takes.
+    """
+
+    def __init__(
+        self,
+        backend: EntryCache | None = None,
+        *,
+        mode: str = "on",
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        if backend is not None and not isinstance(backend, EntryCache):
+            raise TypeError(f"SessionCache needs an EntryCache such as InMemoryCache(), not {backend!r}")
+        self.backend = InMemoryCache() if backend is None else backend
+        self.mode: Mode = check_mode(mode)
+        self.events = Events()
+        self.statistics = Statistics()
+        self.events.subscribe(self.statistics.count)
+        self._clock = clock
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._started: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._failing: dict[str, str] = {}
+
+    @property
+    def failing(self) -> str | None:
+        """What the backend's latest failure was, or None where it works."""
+        return next(iter(self._failing.copy().values()), None)
+
+    def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
+        call = self._call(prompt, llm_string, threading.get_ident())
+        if call.mode == "off" or call.mode == "refresh":
+            self._miss(call, call.mode)
+            return None
+        entry = self._guarded("lookup", self.backend.get, call.key)
+        if entry is not None and (answer := self._answer(call, entry)):
+            self._guarded("touch", self.backend.touch, call.key)
+            return answer
+        self._missed(call)
+        return None
+
+    async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
+        call = self._call(prompt, llm_string, id(asyncio.current_task()))
+        if call.mode == "off" or call.mode == "refresh":
+            self._miss(call, call.mode)
+            return None
+        entry = await self._aguarded("lookup", self.backend.aget, call.key)
+        if entry is not None and (answer := self._answer(call, entry)):
+            await self._aguarded("touch", self.backend.atouch, call.key)
+            return answer
+        self._missed(call)
+        return None
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
+        call = self._call(prompt, llm_string, threading.get_ident())
+        if (entry := self._entry(call, return_val)) is not None:
+            self._stored(entry, self._guarded("update", self.backend.put, entry))
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
+        call = self._call(prompt, llm_string, id(asyncio.current_task()))
+        if (entry := self._entry(call, return_val)) is not None:
+            self._stored(entry, await self._aguarded("update", self.backend.aput, entry))
+
+    def clear(self, **kwargs: Any) -> None:
+        count = self._guarded("clear", len, self.backend)
+        self._guarded("clear", self.backend.clear, **kwargs)
+        self._cleared(count)
+
+    async def aclear(self, **kwargs: Any) -> None:
+        count = self._guarded("clear", len, self.backend)
+        await self._aguarded("clear", self.backend.aclear, **kwargs)
+        self._cleared(count)
+
+    def _call(self, prompt: str, llm_string: str, flight: int) -> _Call:
+        return _Call(canonical_key(prompt, llm_string), prompt, scoped_mode() or self.mode, flight)
+
+    def _answer(self, call: _Call, entry: Entry) -> list[Any] | None:
+        """The entry's generations for the caller alone, with the hit accounted for."""
+        answer = self._guarded("copy", isolated, entry.generations)
+        if answer:
+            self.events.emit(
+                Hit(entry.id, call.model, _cell_id(), self._clock(), seconds=entry.took, tokens=entry.tokens)
+            )
+        return answer
+
+    def _missed(self, call: _Call) -> None:
+        if call.mode == "replay":
+            self._miss(call, "replay")
+            raise _replay_error(call)
+        self._miss(call, "failed" if "lookup" in self._failing else "absent")
+
+    def _miss(self, call: _Call, reason: MissReason) -> None:
+        self.events.emit(Miss(call.id, call.model, _cell_id(), self._clock(), reason))
+        with self._lock:
+            self._started[call.id, call.flight] = self._timer()
+            self._started.move_to_end((call.id, call.flight))
+            if len(self._started) > _MAX_IN_FLIGHT:
+                self._started.popitem(last=False)
+
+    def _entry(self, call: _Call, generations: Sequence[Any]) -> Entry | None:
+        """What to store of this answer: nothing where the mode, or what it is made of, says so."""
+        now = self._timer()
+        with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
+            started = self._started.get((call.id, call.flight))
+        if call.mode not in ("on", "refresh") or not generations:
+            return None
+        kept = self._guarded("copy", storable, generations)
+        if kept is None:
+            return None
+        return Entry(
+            call.key,
+            kept,
+            self._clock(),
+            sent=None if call.sent == call.key[0] else call.sent,
+            took=None if started is None else now - started,
+            tokens=total_tokens(kept),
+            cell=_cell_id(),
+        )
+
+    def _stored(self, entry: Entry, evicted: int | None) -> None:
+        if evicted is not None:
+            self.events.emit(
+                Stored(entry.id, entry.model, entry.cell, entry.stored, entry.took, entry.tokens, evicted)
+            )
+
+    def _cleared(self, count: int | None) -> None:
+        # a wish, not a call: nobody may ever ask again, so a failure is not remembered
+        if self._failing.pop("clear", None) is None:
+            self.events.emit(Cleared(self._clock(), count))
+
+    def _guarded(self, operation: str, run: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            result = run(*args, **kwargs)
+        except Exception as error:
+            self._warn(operation, error)
+            return None
+        self._failing.pop(operation, None)
+        return result
+
+    async def _aguarded(
+        self, operation: str, run: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T | None:
+        try:
+            result = await run(*args, **kwargs)
+        except Exception as error:
+            self._warn(operation, error)
+            return None
+        self._failing.pop(operation, None)
+        return result
+
+    def _warn(self, operation: str, error: Exception) -> None:
+        """Tell that the store failed: once, until what failed works again."""
+        text = f"{type(error).__name__}: {error}"
+        with self._lock:
+            is_news = not self._failing
+            self._failing[operation] = text
+        self.events.emit(Failed(self._clock(), operation, text))
+        if not is_news:
+            return
+        message = (
+            f"The LLM cache's store failed at {operation} ({text}). Your calls go on without it; "
+            "what was answered is not lost. `%llmcache` shows when it works again, `%llmcache off` stops it."
+        )
+        try:
+            warnings.warn(message, CacheWarning, stacklevel=4)
+        except CacheWarning:  # where warnings are errors, this one still must not break the cell
+            logger.warning(message)
+
+
+def _cell_id() -> str | None:
+    run = current_run()
+    return run.id if run else None
+
+
+def _replay_error(call: _Call) -> CacheMissError:
+    prompt = asked(call.sent)
+    beginning = prompt if len(prompt) <= 120 else prompt[:119] + "…"
+    model = call.model or "an unnamed model"
+    return CacheMissError(
+        f"Mode replay, and nothing is stored for this call of {model}: {beginning!r}. "
+        "Nothing was sent. To record it, run the cell once with `%%llmcache on` as its first line "
+        "(or `%llmcache on --mode on` for the session), with a key for the model.",
+        model=call.model,
+        prompt=prompt,
+    )

@@ -1,0 +1,110 @@
+"""What happens to calls, as events; whoever wants to know subscribes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+logger = logging.getLogger("llmcache_jupyter")
+
+MissReason = Literal["absent", "refresh", "off", "replay", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A call was answered from the cache. `seconds` and `tokens` are what it saved; None is unknown."""
+
+    id: str
+    model: str | None
+    cell: str | None
+    at: float
+    seconds: float | None
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A call was not answered from the cache.
+
+    - `reason`: nothing is stored ("absent"), the mode is "refresh" or "off", nothing is stored in mode
+      "replay", or the store "failed".
+    """
+
+    id: str
+    model: str | None
+    cell: str | None
+    at: float
+    reason: MissReason
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A model's answer was stored. It took `seconds`; `evicted` others had to go for it."""
+
+    id: str
+    model: str | None
+    cell: str | None
+    at: float
+    seconds: float | None
+    tokens: int | None
+    evicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """`count` entries were removed on request; None where the store could not tell."""
+
+    at: float
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The session was switched on or off, or its settings changed."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The store failed at `operation`; the call went on without it."""
+
+    at: float
+    operation: str
+    error: str
+
+
+CallEvent = Hit | Miss | Stored
+Event = CallEvent | Cleared | Switched | Failed
+
+
+class Events:
+    """Hands each event to every subscriber. A subscriber that fails is logged, and harms no call."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._lock = threading.Lock()
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
+        """Calls `subscriber` with each event, on the thread where it happens. Returns its unsubscribe."""
+        tell = partial(subscriber)  # one for each subscription: the same function may have two
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._subscribers = [other for other in self._subscribers if other is not tell]
+
+        with self._lock:
+            self._subscribers = [*self._subscribers, tell]
+        return unsubscribe
+
+    def emit(self, event: Event) -> None:
+        """Hand `event` to every subscriber."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                logger.exception("a subscriber failed at %r", event)

@@ -1,0 +1,119 @@
+"""Canonical keys: two calls that send the same thing to the model have the same key.
+
+LangChain's key of a chat holds fields of earlier answers that are never sent. A hit even adds one of its own
+(`usage_metadata.total_cost`), so that the turn after a hit would never be a hit itself. Those fields are left
+out here, and nothing else:
+
+- of AI messages: `usage_metadata`; `id`; `additional_kwargs["parsed"]` (the answer once more, as an
+  object); a `refusal` that is None; what `response_metadata` tells about the call; traces of streaming;
+- of tool messages: `artifact`.
+
+In the other direction, LangChain's key of a structured answer holds only its class's name: a class of that
+name with other fields sends another schema. Its schema becomes part of the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+import weakref
+from functools import lru_cache
+from typing import Any
+
+from llmcache_jupyter.caches import Key
+from llmcache_jupyter.clients.langchain import class_being_sent
+
+# what an answer tells about the call that made it; no client sends these back
+_ABOUT_THE_CALL = frozenset(
+    "created created_at done done_reason eval_count eval_duration finish_reason headers load_duration "
+    "logprobs model model_name prompt_eval_count prompt_eval_duration service_tier stop_reason "
+    "stop_sequence system_fingerprint token_usage total_duration usage".split()
+)
+_CLASS = re.compile(r"<class '([^']+)'>")
+_schemas: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+
+
+def canonical_key(prompt: str, llm_string: str) -> Key:
+    """The key under which a call that sends the same thing is found, however its history got there."""
+    return _canonical_prompt(prompt), _canonical_llm_string(llm_string)
+
+
+@lru_cache(maxsize=256)  # a call asks for it at its lookup and at its update, and again when it is repeated
+def _canonical_prompt(prompt: str) -> str:
+    if '"AIMessage' not in prompt and '"ToolMessage' not in prompt:
+        return prompt
+    if not prompt.startswith('[{"lc":'):
+        return prompt
+    try:
+        chat = json.loads(prompt)
+        for message in chat:
+            _drop_unsent(message)
+        return json.dumps(chat)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return prompt
+
+
+def _drop_unsent(message: dict[str, Any]) -> None:
+    name, fields = message["id"][-1], message["kwargs"]
+    if name in ("AIMessage", "AIMessageChunk"):
+        _drop_unsent_of_answer(fields)
+        message["id"][-1], fields["type"] = "AIMessage", "ai"
+    elif name in ("ToolMessage", "ToolMessageChunk"):
+        fields.pop("artifact", None)
+
+
+def _drop_unsent_of_answer(fields: dict[str, Any]) -> None:
+    for name in ("usage_metadata", "id", "tool_call_chunks", "chunk_position"):
+        fields.pop(name, None)
+    additional = fields.pop("additional_kwargs", {})
+    additional.pop("parsed", None)
+    if additional.get("refusal") is None:
+        additional.pop("refusal", None)
+    told = fields.pop("response_metadata", {})
+    kept = {name: value for name, value in told.items() if name not in _ABOUT_THE_CALL}
+    if not str(kept.get("id", "")).startswith("resp_"):  # OpenAI's Responses API sends only these back
+        kept.pop("id", None)
+    if isinstance(fields.get("content"), str):  # it says how to read content blocks, and text has none
+        kept.pop("model_provider", None)
+    if additional:
+        fields["additional_kwargs"] = additional
+    if kept:
+        fields["response_metadata"] = kept
+
+
+def _canonical_llm_string(llm_string: str) -> str:
+    if "<class '" not in llm_string:
+        return llm_string
+    return _CLASS.sub(lambda match: _with_schema(match.group(), match.group(1)), llm_string)
+
+
+def _with_schema(text: str, dotted_name: str) -> str:
+    try:
+        schema = _schema(class_being_sent(text) or _class_by_name(dotted_name))
+    except Exception:  # a class with fields that no schema can describe; no model is sent those
+        return text
+    return f"{text[:-1]} schema {schema}>" if schema else text
+
+
+def _schema(model: Any) -> str | None:
+    """A digest of the pydantic class's schema, or None where it is no such class."""
+    if not hasattr(model, "model_json_schema"):
+        return None
+    if model not in _schemas:
+        schema = json.dumps(model.model_json_schema(), sort_keys=True, default=str)
+        _schemas[model] = hashlib.blake2b(schema.encode(), digest_size=8).hexdigest()
+    return _schemas[model]
+
+
+def _class_by_name(dotted_name: str) -> Any:
+    """What goes by this name now, or None."""
+    parts = dotted_name.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:split]))
+        for part in parts[split:]:
+            found = getattr(found, part, None)
+        if isinstance(found, type):
+            return found
+    return None

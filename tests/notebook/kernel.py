@@ -1,0 +1,77 @@
+"""A real kernel, as a front end sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+TIMEOUT = 120
+
+
+@dataclass
+class Output:
+    """What a cell showed: streams as text, rich outputs as mime bundles, and its error's name."""
+
+    text: str = ""
+    shown: list[dict[str, str]] = field(default_factory=list)
+    error: str | None = None
+    traceback: str = ""
+
+    def add(self, message: dict[str, Any]) -> None:
+        content = message["content"]
+        match message["msg_type"]:
+            case "stream":
+                self.text += content["text"]
+            case "execute_result" | "display_data":
+                self.shown.append(content["data"])
+            case "error":
+                self.error, self.traceback = content["ename"], "\n".join(content["traceback"])
+
+
+class Kernel:
+    """Runs cells as JupyterLab does, each with its id."""
+
+    def __init__(self) -> None:
+        self._manager = KernelManager()
+        self._manager.start_kernel()
+        self._client: BlockingKernelClient = self._manager.blocking_client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=TIMEOUT)
+
+    def run(self, code: str, cell_id: str | None = None) -> Output:
+        """What the cell shows. With `cell_id`, it is sent as JupyterLab does."""
+        output = Output()
+        metadata = {} if cell_id is None else {"cellId": cell_id}
+        content = {"code": code, "silent": False, "store_history": True, "stop_on_error": True}
+        message = self._client.session.msg("execute_request", content, metadata=metadata)
+        self._client.shell_channel.send(message)
+        while True:
+            reply = self._client.get_iopub_msg(timeout=TIMEOUT)
+            if reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                continue
+            if reply["msg_type"] == "status" and reply["content"]["execution_state"] == "idle":
+                break
+            output.add(reply)
+        self._client.get_shell_msg(timeout=TIMEOUT)
+        return output
+
+    def value(self, expression: str) -> str:
+        """The expression's text, as the kernel shows it."""
+        output = self.run(expression)
+        assert output.error is None, output.traceback
+        return output.shown[-1]["text/plain"]
+
+    def complete(self, code: str) -> list[str]:
+        """What the kernel offers at the end of `code`."""
+        reply: dict[str, Any] = self._client.complete(code, reply=True, timeout=TIMEOUT)
+        content = reply["content"]
+        assert content["cursor_end"] == len(code)
+        return list(content["matches"])
+
+    def stop(self) -> None:
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+        self._manager.cleanup_resources()

@@ -1,0 +1,259 @@
+"""Canonical keys: what is not sent makes no difference, what is sent does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from langchain_core.load import dumps
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from llmcache_jupyter.session.keys import canonical_key
+from tests.caches.contract import COLLIDING, TRICKY
+
+LLM = "[('model_name', 'm')]"
+CALL = {"name": "f", "args": {"x": 1}, "id": "call_1", "type": "tool_call"}
+BLOCKS: list[str | dict[str, Any]] = [{"type": "text", "text": "Hello."}]
+
+
+def key(*messages: BaseMessage) -> str:
+    """The prompt's part of the key, of a chat that LangChain serialised."""
+    return canonical_key(dumps([HumanMessage("Hi"), *messages, HumanMessage("And?")]), LLM)[0]
+
+
+def said(content: Any = "Hello.", **fields: Any) -> AIMessage:
+    return AIMessage(content, **fields)
+
+
+USAGE: Any = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+ABOUT = {
+    "token_usage": {"total_tokens": 3},
+    "model_name": "m-2024",
+    "model": "m",
+    "system_fingerprint": "fp_1",
+    "finish_reason": "stop",
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "logprobs": None,
+    "service_tier": "default",
+    "created": 17,
+    "created_at": "2024",
+    "usage": {"output_tokens": 2},
+    "headers": {"x": "y"},
+    "total_duration": 1,
+    "done_reason": "stop",
+    "id": "chatcmpl-1",
+    "model_provider": "openai",
+}
+
+
+class TestWhatIsNotSent:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"usage_metadata": USAGE},
+            {"usage_metadata": {**USAGE, "total_cost": 0}},
+            {"id": "run-1"},
+            {"additional_kwargs": {"parsed": {"a": 1}}},
+            {"additional_kwargs": {"refusal": None}},
+            {"response_metadata": ABOUT},
+            *({"response_metadata": {name: value}} for name, value in ABOUT.items()),
+            {
+                "id": "x",
+                "usage_metadata": USAGE,
+                "response_metadata": ABOUT,
+                "additional_kwargs": {"parsed": 1},
+            },
+        ],
+        ids=str,
+    )
+    def test_of_an_answer(self, fields: dict[str, Any]) -> None:
+        assert key(said(**fields)) == key(said())
+
+    def test_a_streamed_answer_is_an_answer(self) -> None:
+        chunk = AIMessageChunk(content="Hello.", id="run-1", usage_metadata=USAGE, chunk_position="last")
+        assert key(chunk) == key(said())
+        streamed = AIMessageChunk(
+            content="",
+            tool_call_chunks=[
+                {"name": "f", "args": '{"x": 1}', "id": "call_1", "index": 0, "type": "tool_call_chunk"}
+            ],
+        )
+        assert streamed.tool_calls
+        assert key(streamed) == key(said("", tool_calls=[CALL]))
+
+    def test_a_tools_artifact(self) -> None:
+        assert key(ToolMessage("t", tool_call_id="1", artifact={"big": 1})) == key(
+            ToolMessage("t", tool_call_id="1")
+        )
+
+    def test_the_answer_once_more_as_an_object(self) -> None:
+        """LangChain writes an object it cannot serialise as `not_implemented`, with its repr."""
+        assert key(said(additional_kwargs={"parsed": object()})) == key(said())
+
+
+DIFFERENT: list[BaseMessage] = [
+    said(),
+    said("hello."),
+    said("Hello. "),
+    said(""),
+    said(BLOCKS),
+    said([*BLOCKS, *BLOCKS]),
+    said([{"type": "text", "text": "Hello.", "annotations": []}]),
+    said([{"type": "reasoning", "reasoning": "…", "id": "rs_1"}]),
+    said([{"type": "reasoning", "reasoning": "…", "id": "rs_2"}]),
+    said([{"type": "thinking", "thinking": "…", "signature": "a"}]),
+    said([{"type": "thinking", "thinking": "…", "signature": "b"}]),
+    said(name="ada"),
+    said(tool_calls=[CALL]),
+    said(tool_calls=[{**CALL, "id": "call_2"}]),
+    said(tool_calls=[{**CALL, "name": "g"}]),
+    said(tool_calls=[{**CALL, "args": {"x": 2}}]),
+    said(tool_calls=[{**CALL, "args": {"x": "1"}}]),
+    said(tool_calls=[{**CALL, "args": {"x": 1.0}}]),
+    said(tool_calls=[{**CALL, "args": {"x": True}}]),
+    said(tool_calls=[{**CALL, "args": {"x": None}}]),
+    said(tool_calls=[CALL, {**CALL, "id": "call_2"}]),
+    said(
+        invalid_tool_calls=[
+            {"name": "f", "args": "{", "id": "call_1", "error": None, "type": "invalid_tool_call"}
+        ]
+    ),
+    said(additional_kwargs={"refusal": "No."}),
+    said(additional_kwargs={"reasoning_content": "…"}),
+    said(additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}}),
+    said(additional_kwargs={"audio": {"id": "audio_1"}}),
+    said(additional_kwargs={"signature": "abc"}),
+    said(response_metadata={"id": "resp_1"}),
+    said(response_metadata={"id": "resp_2"}),
+    said(response_metadata={"safety_ratings": []}),
+    said(BLOCKS, response_metadata={"model_provider": "openai"}),
+    said(BLOCKS, response_metadata={"model_provider": "anthropic"}),
+    said(BLOCKS, response_metadata={"output_version": "v1"}),
+    SystemMessage("Hello."),
+    HumanMessage("Hello."),
+    HumanMessage("Hello.", name="ada"),
+    HumanMessage("Hello.", id="a"),
+    HumanMessage("Hello.", additional_kwargs={"parsed": 1}),
+    HumanMessage("Hello.", response_metadata={"model": "m"}),
+    SystemMessage("Hello.", additional_kwargs={"__openai_role__": "developer"}),
+    ChatMessage(content="Hello.", role="critic"),
+    ChatMessage(content="Hello.", role="author"),
+    FunctionMessage(content="Hello.", name="f"),
+    ToolMessage("Hello.", tool_call_id="1"),
+    ToolMessage("Hello.", tool_call_id="2"),
+    ToolMessage("Hello.", tool_call_id="1", status="error"),
+    ToolMessage("Hello.", tool_call_id="1", name="f"),
+    ToolMessage("Hello.", tool_call_id="1", additional_kwargs={"is_error": True}),
+]
+
+
+class TestWhatIsSent:
+    def test_each_of_these_is_another_call(self) -> None:
+        seen: dict[str, BaseMessage] = {}
+        for message in DIFFERENT:
+            found = key(message)
+            assert found not in seen, (message, seen[found])
+            seen[found] = message
+
+    def test_the_order_is_kept(self) -> None:
+        one, other = said("1", id="a"), said("2", id="b")
+        assert key(one, other) != key(other, one)
+        assert key(one) != key(one, one)
+
+    def test_a_last_answer_that_is_to_be_continued(self) -> None:
+        assert canonical_key(dumps([HumanMessage("Hi"), said("He")]), LLM) != canonical_key(
+            dumps([HumanMessage("Hi"), said("Hel")]), LLM
+        )
+
+    def test_two_configurations_are_two_calls(self) -> None:
+        prompt = dumps([HumanMessage("Hi"), said()])
+        assert canonical_key(prompt, LLM) != canonical_key(prompt, LLM + " ")
+
+    @pytest.mark.parametrize(("one", "other"), COLLIDING)
+    def test_pairs_stay_pairs(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+        assert canonical_key(*one) != canonical_key(*other)
+
+
+class TestWhatIsNoChat:
+    @pytest.mark.parametrize(
+        "prompt",
+        [
+            *TRICKY,
+            'A completion about "AIMessage" and "ToolMessage".',
+            '["AIMessage", {"usage_metadata": 1}]',
+            '[{"lc": 1, "id": ["AIMessage"], "kwargs": {"usage_metadata": 1}',
+            '[{"lc": 1, "id": ["AIMessage"]}]',
+            '[{"lc": 1, "id": [], "kwargs": {}}, "AIMessage"]',
+            '[{"lc": 1, "id": 3, "kwargs": {}}, "AIMessage"]',
+            '[{"lc": 1, "id": ["AIMessage"], "kwargs": "text"}]',
+            '[{"lc": 1, "id": ["AIMessage"], "kwargs": {"additional_kwargs": "text"}}]',
+            '[{"lc": 1, "id": ["AIMessage"], "kwargs": {"response_metadata": [1]}}]',
+            '[{"lc": 1}, 3, "AIMessage"]',
+            '[{"lc": 1, "id": ["AIMessage"], "kwargs": ' + "[" * 100_000 + "]" * 100_000 + "}]",
+            '[{"lc": 1, "id": ["AIMessage"], "kwargs": {"n": ' + "9" * 10_000 + "}}]",
+        ],
+        ids=lambda prompt: prompt[:60],
+    )
+    def test_it_stays_as_it_is(self, prompt: str) -> None:
+        assert canonical_key(prompt, LLM) == (prompt, LLM)
+
+    def test_a_chat_without_answers_stays_as_it_is(self) -> None:
+        prompt = dumps([SystemMessage("Be kind."), HumanMessage("Hi")])
+        assert canonical_key(prompt, LLM)[0] is prompt
+
+    def test_every_character_survives(self) -> None:
+        text = 'é 日本 🎈 \u202e \0 "quoted" \\ \n \ud83d </script>'
+        found = json.loads(key(said(text)))
+        assert found[1]["kwargs"]["content"] == text
+
+
+class TestClasses:
+    """What LangChain writes of a structured answer's class is its name."""
+
+    @pytest.mark.parametrize(
+        "llm_string",
+        [
+            "[('response_format', <class 'absent.Person'>)]",
+            "[('response_format', <class 'int'>)]",
+            "[('response_format', <class 'pathlib.Path'>)]",
+            "[('response_format', <class 'broken_module.Person'>)]",
+            "[('response_format', <class ''>)]",
+            "[('response_format', <class '....'>)]",
+        ],
+    )
+    def test_what_is_no_pydantic_class_stays_as_it_is(
+        self, llm_string: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Broken:
+            def __getattr__(self, name: str) -> Any:
+                raise ImportError(name)
+
+        monkeypatch.setitem(sys.modules, "broken_module", Broken())
+        assert canonical_key("p", llm_string) == ("p", llm_string)
+
+    def test_a_class_that_no_schema_can_describe_stays_as_it_is(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Odd(BaseModel):
+            @classmethod
+            def model_json_schema(cls, *_: Any, **__: Any) -> Any:
+                raise PydanticInvalidForJsonSchema("a field that no schema can describe")
+
+        monkeypatch.setitem(sys.modules, "odd_module", SimpleNamespace(Odd=Odd))
+        llm_string = "[('response_format', <class 'odd_module.Odd'>)]"
+        assert canonical_key("p", llm_string) == ("p", llm_string)
