@@ -6,19 +6,15 @@ UNKNOWN = "\u2013"
 
 
 def seconds(value: float | None) -> str:
-    """A duration: `0.8 s`, `42 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    """A duration: `0.24 ms`, `30 ms`, `0.8 s`, `42 s`, `12 min`, `3.5 h`, `2.1 d`."""
     if value is None:
         return UNKNOWN
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if value >= 2 * size:
             return f"{value / size:.3g} {unit}"
-    return (
-        f"{value:.0f} s"
-        if value >= 10
-        else f"{value:.1f} s"
-        if value >= 0.05 or value == 0
-        else f"{value:.2g} s"
-    )
+    if 0 < value < 0.05:
+        return f"{value * 1000:.2f} ms" if value < 0.001 else f"{value * 1000:.0f} ms"
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
 
 
 def number(value: int | None) -> str:

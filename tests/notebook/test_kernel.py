@@ -117,7 +117,7 @@ def test_last(kernel: Kernel) -> None:
     kernel.run("ask('a'); model.batch(['b', 'c', 'd']); None", cell_id="cell")
     (shown,) = kernel.run("%llmcache last").shown
     assert re.match(
-        r"Cell \[\d+\]: 1 hit · 3 misses · 3 stored · saved \S+ s, \d+ tokens\n", shown["text/plain"]
+        r"Cell \[\d+\]: 1 hit · 3 misses · 3 stored · saved \S+ m?s, \d+ tokens\n", shown["text/plain"]
     )
     assert len(re.findall(r"\b[0-9a-f]{12}\b", shown["text/plain"])) == 4
     assert shown["text/html"].count("<tr>") == 5
