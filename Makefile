@@ -9,11 +9,13 @@ ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Whoever runs the tests: nothing leaves the machine, the notebooks talk to their stand-in, IPython has its defaults
 TEST_ENV := env -u OPENAI_API_KEY LANGSMITH_TRACING=false IPYTHONDIR="$(CURDIR)/$(VENV)/ipython"
 PYTEST := $(TEST_ENV) $(BIN)/python -m pytest
+NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg
+REPLAY := notebooks/03_persist_and_replay.ipynb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help lab test browser lint unit nbval notebooks ui picture bench soak format clean
+.PHONY: help lab test browser redis lint unit nbval notebooks ui picture bench soak format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,11 +34,15 @@ lint: $(VENV)/.installed-test ## Style, types and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-unit: $(VENV)/.installed-test ## The tests that need no browser
+redis: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.caches.redis_server
+
+unit: redis ## The tests that need no browser
 	$(PYTEST)
 
 nbval: $(VENV)/.installed-test ## Run the notebooks and compare their outputs
-	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+	$(NBVAL) notebooks --ignore $(REPLAY)
+	PYTHONPATH=tests/notebooks/no_network $(NBVAL) $(REPLAY)
 
 notebooks: $(VENV)/.installed-test ## Run the notebooks and save their outputs
 	$(TEST_ENV) $(BIN)/python -m tests.notebooks.record
@@ -50,7 +56,7 @@ picture: browser ## Take the README's picture of the panel
 	mkdir -p docs
 	cp artifacts/tour_panel.png docs/panel.png
 
-bench: $(VENV)/.installed-test ## Print ratios to LangChain's own cache
+bench: $(VENV)/.installed-bench ## Print ratios to LangChain's own caches
 	$(TEST_ENV) $(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed-test ## The randomised and threaded tests, for many more rounds

@@ -14,7 +14,7 @@ from benchmarks.report import Row, Target
 from benchmarks.timing import Pass, in_turns, now
 from llmcache_jupyter import Session
 
-_CALLS = 20
+CALLS = 20
 """Calls in a pass."""
 
 _ASKED: dict[str, list[BaseMessage]] = {
@@ -29,15 +29,15 @@ def hits(rounds: int) -> Iterator[Row]:
     session.activate()
     try:
         for what, messages in _ASKED.items():
-            ours, other = (_calling(cache, messages) for cache in (session.cache, LangChainCache()))
-            result = in_turns(ours, other, rounds).each(_CALLS)
+            ours, other = (calling(cache, messages) for cache in (session.cache, LangChainCache()))
+            result = in_turns(ours, other, rounds).each(CALLS)
             yield Row(f"hit, {what}", result.ours, result.other, result.ratio, Target(1.15))
         assert session.status().counts.misses == len(_ASKED)
     finally:
         session.deactivate()
 
 
-def _calling(cache: Any, messages: list[BaseMessage]) -> Pass:
+def calling(cache: Any, messages: list[BaseMessage]) -> Pass:
     """Passes of calls while `cache` is LangChain's global one. What they ask is in the cache by then."""
     model = chat_model("Paris.")
 
@@ -46,7 +46,7 @@ def _calling(cache: Any, messages: list[BaseMessage]) -> Pass:
         set_llm_cache(cache)
         try:
             begin = now()
-            for _ in range(_CALLS):
+            for _ in range(CALLS):
                 model.invoke(messages)
             return now() - begin
         finally:

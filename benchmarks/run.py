@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import langchain_core
 
-from benchmarks import browsing, caches, calls, starting
+from benchmarks import browsing, caches, calls, explaining, sharing, starting, stores
 from benchmarks.report import Row, print_table
 
 
@@ -19,6 +19,10 @@ class Scale:
 
     - `at_maxsize`: how many times faster than LangChain's an update should be, by maxsize.
     - `work`: how often each operation of a cache is done, about.
+    - `store`: the entries of a store's file, and the rounds.
+    - `stores`: the entries of files whose pages and searches are compared.
+    - `why`: the entries among which the nearest is found, and the rounds.
+    - `sharing`: the entries of a file that processes share, their lookups, and the rounds.
     """
 
     sizes: tuple[int, ...]
@@ -26,7 +30,11 @@ class Scale:
     work: int
     memory: int
     calls: int
+    store: tuple[int, int]
+    stores: tuple[int, ...]
+    sharing: tuple[int, int, int]
     panel: tuple[int, int]
+    why: tuple[int, int]
     openings: int
     starts: int
 
@@ -37,7 +45,11 @@ FULL = Scale(
     work=400_000,
     memory=10_000,
     calls=150,
+    store=(1_000, 20),
+    stores=(1_000, 100_000, 1_000_000),
+    sharing=(10_000, 5_000, 3),
     panel=(100, 100_000),
+    why=(100_000, 3),
     openings=30,
     starts=5,
 )
@@ -47,7 +59,11 @@ QUICK = Scale(
     work=40,
     memory=10,
     calls=1,
+    store=(5, 1),
+    stores=(4, 8),
+    sharing=(5, 5, 1),
     panel=(5, 9),
+    why=(8, 1),
     openings=1,
     starts=1,
 )
@@ -72,8 +88,20 @@ def measure(scale: Scale) -> list[Row]:
         *print_table("InMemoryCache, full", caches.updates_at_maxsize(scale.at_maxsize, scale.work)),
         *print_table("Memory", caches.memory(scale.memory)),
         *print_table("ChatOpenAI.invoke", calls.hits(scale.calls)),
+        *print_table("SQLiteCache", stores.operations(*scale.store)),
+        *print_table("ChatOpenAI.invoke", stores.invoke(scale.calls)),
+        *print_table("RedisCache", stores.server(*scale.store)),
+        *print_table(
+            "SQLiteCache, shared", sharing.hits(*scale.sharing), ours="one writes", other="none writes"
+        ),
+        *print_table(
+            "SQLiteCache, large",
+            stores.sizes(scale.stores, scale.openings),
+            other=f"of {scale.stores[0]:,}",
+        ),
         *print_table(
             "Panel", browsing.panel(few, many, scale.openings), ours=f"of {many:,}", other=f"of {few:,}"
         ),
+        *print_table("Why", explaining.why(*scale.why), other="a second"),
         *print_table("Start", starting.steps(scale.starts), other=""),
     ]

@@ -17,6 +17,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from llmcache_jupyter.clients import langchain_codec
 from llmcache_jupyter.clients.langchain import accept_our_caches
 
 if TYPE_CHECKING:
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
         aentries as aentries,
     )
     from llmcache_jupyter.api import (
+        aload as aload,
+    )
+    from llmcache_jupyter.api import (
         alookup as alookup,
+    )
+    from llmcache_jupyter.api import (
+        asave as asave,
     )
     from llmcache_jupyter.api import (
         clear as clear,
@@ -50,6 +57,9 @@ if TYPE_CHECKING:
         last as last,
     )
     from llmcache_jupyter.api import (
+        load as load,
+    )
+    from llmcache_jupyter.api import (
         lookup as lookup,
     )
     from llmcache_jupyter.api import (
@@ -65,10 +75,16 @@ if TYPE_CHECKING:
         panel as panel,
     )
     from llmcache_jupyter.api import (
+        save as save,
+    )
+    from llmcache_jupyter.api import (
         stats as stats,
     )
     from llmcache_jupyter.api import (
         status as status,
+    )
+    from llmcache_jupyter.api import (
+        why as why,
     )
     from llmcache_jupyter.caches import (
         BaseCache as BaseCache,
@@ -91,6 +107,9 @@ if TYPE_CHECKING:
     from llmcache_jupyter.caches import (
         Query as Query,
     )
+    from llmcache_jupyter.caches.redis import RedisCache as RedisCache
+    from llmcache_jupyter.caches.sqlite import SQLiteCache as SQLiteCache
+    from llmcache_jupyter.caches.tiered import TieredCache as TieredCache
     from llmcache_jupyter.errors import (
         BackendError as BackendError,
     )
@@ -104,6 +123,12 @@ if TYPE_CHECKING:
         CacheWarning as CacheWarning,
     )
     from llmcache_jupyter.errors import (
+        DecodingError as DecodingError,
+    )
+    from llmcache_jupyter.errors import (
+        EncodingError as EncodingError,
+    )
+    from llmcache_jupyter.errors import (
         EntryNotFoundError as EntryNotFoundError,
     )
     from llmcache_jupyter.errors import (
@@ -112,6 +137,9 @@ if TYPE_CHECKING:
     from llmcache_jupyter.errors import (
         LLMCacheError as LLMCacheError,
     )
+    from llmcache_jupyter.errors import (
+        StoreError as StoreError,
+    )
     from llmcache_jupyter.session.cache import SessionCache as SessionCache
     from llmcache_jupyter.session.session import Session as Session
 
@@ -119,13 +147,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": (
-        "aclear adelete aentries alookup clear default_session delete entries last lookup mode off on panel "
-        "stats status"
+        "aclear adelete aentries aload alookup asave clear default_session delete entries last load lookup "
+        "mode off on panel save stats status why"
     ),
     "caches": "BaseCache Entry EntryCache Generation InMemoryCache Page Query",
+    "caches.redis": "RedisCache",
+    "caches.sqlite": "SQLiteCache",
+    "caches.tiered": "TieredCache",
     "errors": (
-        "BackendError CacheInactiveError CacheMissError CacheWarning EntryNotFoundError InvalidSettingError "
-        "LLMCacheError"
+        "BackendError CacheInactiveError CacheMissError CacheWarning DecodingError EncodingError "
+        "EntryNotFoundError InvalidSettingError LLMCacheError StoreError"
     ),
     "session.cache": "SessionCache",
     "session.session": "Session",
@@ -135,6 +166,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 __all__ = [*_HOME_OF, "load_ipython_extension", "unload_ipython_extension"]  # noqa: PLE0604 (names all)
 
 accept_our_caches()
+langchain_codec.register()
 
 
 def __getattr__(name: str) -> Any:

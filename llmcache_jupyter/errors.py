@@ -5,17 +5,22 @@ LLMCacheError
 ├── CacheInactiveError  asked for entries before a cache was switched on
 ├── EntryNotFoundError  no entry, or more than one, goes by that id
 ├── InvalidSettingError a mode, duration, size or column that cannot be (also a ValueError)
-└── BackendError        the store failed while it was asked to list, delete or clear
+├── BackendError        the store failed while it was asked to list, delete or clear
+├── StoreError          a file that cannot be a store, or that failed as one; or be saved or loaded
+├── EncodingError       an answer that cannot be written to a store (also a TypeError)
+└── DecodingError       text that is no answer this version can read (also a ValueError)
 
 CacheWarning            the store failed during a model call; the call itself went on
 """
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from pathlib import Path
 from traceback import extract_tb, format_list
 
+_CELL_FILE = re.compile(r'File "[^"]*[/\\]ipykernel_\d+[/\\]\d+\.py", ')
 _LIBRARIES = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
     str(Path(__file__).parent),
@@ -41,7 +46,8 @@ class CacheMissError(LLMCacheError):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the user's own lines that led here, without LangChain's ten frames."""
         own = [frame for frame in extract_tb(self.__traceback__) if not frame.filename.startswith(_LIBRARIES)]
-        return [*map(str.rstrip, format_list(own)), f"{type(self).__name__}: {self}"]
+        shown = (_CELL_FILE.sub("Cell, ", line).rstrip() for line in format_list(own))
+        return [*shown, f"{type(self).__name__}: {self}"]
 
 
 class CacheInactiveError(LLMCacheError):
@@ -58,6 +64,18 @@ class InvalidSettingError(LLMCacheError, ValueError):
 
 class BackendError(LLMCacheError):
     """The store failed while it was asked to list, delete or clear. `__cause__` is its own error."""
+
+
+class StoreError(LLMCacheError):
+    """A file that cannot be a store, or be saved or loaded, or that failed. What was there is as it was."""
+
+
+class EncodingError(LLMCacheError, TypeError):
+    """An answer that cannot be written to a store. The message names what is in the way."""
+
+
+class DecodingError(LLMCacheError, ValueError):
+    """Text that is no answer this version can read."""
 
 
 class CacheWarning(UserWarning):

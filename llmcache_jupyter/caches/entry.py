@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,14 +38,19 @@ class Entry:
     cell: str | None = None
     hits: int = 0
     last_used: float | None = None
-    _id: str | None = field(default=None, init=False, repr=False, compare=False)
+    _digest: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that stand for the key, the same in every kernel."""
-        if self._id is None:
-            object.__setattr__(self, "_id", entry_id(self.key))  # every hit asks for it
-        return self._id  # type: ignore[return-value]
+        return self.digest[:6].hex()
+
+    @property
+    def digest(self) -> bytes:
+        """Sixteen bytes that stand for the key."""
+        if self._digest is None:
+            object.__setattr__(self, "_digest", key_digest(self.key))  # every hit asks for it
+        return self._digest  # type: ignore[return-value]
 
     @property
     def prompt(self) -> str:
@@ -61,15 +66,20 @@ class Entry:
         """The entry with one hit more."""
         about = (self.stored, self.sent, self.took, self.tokens, self.cell)
         entry = Entry(self.key, self.generations, *about, self.hits + 1, at)
-        object.__setattr__(entry, "_id", self._id)
+        object.__setattr__(entry, "_digest", self._digest)
         return entry
 
 
 def entry_id(key: Key) -> str:
-    """The id of the entry under `key`: the beginning of a digest that keeps the two parts apart."""
+    """The id of the entry under `key`: the first twelve hexadecimal digits of the key's digest."""
+    return key_digest(key)[:6].hex()
+
+
+def key_digest(key: Key) -> bytes:
+    """Sixteen bytes that stand for the key. They keep the two parts apart."""
     prompt, llm_string = (part.encode("utf-8", "surrogatepass") for part in key)
     head = f"{len(prompt)}:".encode()
-    return hashlib.blake2b(head + prompt + llm_string, digest_size=6).hexdigest()
+    return hashlib.blake2b(head + prompt + llm_string, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,12 @@ class EntryCache(BaseCache):
     """
 
     clock: Callable[[], float]
+    shared = False  # whether clearing it affects others
+
+    @property
+    def name(self) -> str:
+        """What a user would call it, without credentials: a file, an address, a type."""
+        return type(self).__name__
 
     @abstractmethod
     def get(self, key: Key) -> Entry | None:
@@ -132,6 +148,10 @@ class EntryCache(BaseCache):
     def delete(self, ids: Iterable[str]) -> int:
         """Remove the entries with these ids. Returns how many there were."""
 
+    def discard(self, key: Key) -> bool:
+        """Remove the entry under `key`. Returns whether there was one."""
+        return self.delete([entry_id(key)]) > 0
+
     @abstractmethod
     def entries(self, query: Query = Query()) -> Page:
         """The page of entries that `query` asks for."""
@@ -143,6 +163,15 @@ class EntryCache(BaseCache):
     @abstractmethod
     def __len__(self) -> int:
         """How many entries there are."""
+
+    def keys(self) -> Iterator[Key]:
+        """The keys of all entries, in no order. What is stored or removed meanwhile may be among them."""
+        return (entry.key for entry in self.entries(Query(limit=None)).entries)
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether this entry, as it was stored then, is what `get` would find now. Cheaper than `get`."""
+        found = self.get(entry.key)
+        return found is not None and found.stored == entry.stored
 
     def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
         key = (prompt, llm_string)
@@ -171,6 +200,10 @@ class EntryCache(BaseCache):
     async def adelete(self, ids: Iterable[str]) -> int:
         """`delete`, without blocking the event loop."""
         return await run_in_executor(self.delete, ids)
+
+    async def aholds(self, entry: Entry) -> bool:
+        """`holds`, without blocking the event loop."""
+        return await run_in_executor(self.holds, entry)
 
     async def aentries(self, query: Query = Query()) -> Page:
         """`entries`, without blocking the event loop."""

@@ -16,12 +16,13 @@ REDACTED = "***"
 
 _MODEL_NAMES = ("model", "model_name", "model_id", "deployment_name", "azure_deployment", "_type")
 _PAIR = re.compile(r"[\[ ]\('(\w+)', '([^']*)'\)")
-_SECRET_NAME = re.compile(
+_OBJECT = re.compile(r"<(?:class|function|bound method|[\w.]+ object)(?:<locals>|<lambda>|[^<>])*>")
+SECRET_NAME = re.compile(
     r"(api|access|private|secret|subscription)[-_]?key|^key$|secret|passw(or)?d|authorization|credential|cookie"
     r"|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
     re.IGNORECASE,
 )
-_SECRET_TEXT = (
+SECRET_TEXT = (
     (re.compile(r"(?<=://)[^/@\s'\"]+@"), f"{REDACTED}@"),
     (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|ghp|glpat)[-_][\w-]{8,}"), REDACTED),
@@ -31,7 +32,7 @@ _SECRET_TEXT = (
         rf"\1{REDACTED}",
     ),
 )
-_NAMED_SECRET = re.compile(r"(['\"])([\w-]+)\1(\s*[:,]\s*)(['\"])((?:(?!\4).)*)\4")
+NAMED_SECRET = re.compile(r"(['\"])([\w-]+)\1(\s*[:,]\s*)(['\"])((?:(?!\4).)*)\4")
 
 
 @lru_cache(maxsize=1024)
@@ -46,25 +47,35 @@ def model_name(llm_string: str) -> str | None:
 @lru_cache(maxsize=256)
 def parameters(llm_string: str) -> dict[str, str]:
     """The model's parameters as text, by name, with secrets redacted. For showing, not for comparing."""
+    told = configuration(llm_string).items()
+    return {str(name): _shown(str(name), value) for name, value in told if value is not None}
+
+
+def configuration(llm_string: str) -> dict[str, Any]:
+    """The model's parameters and the call's, by name. An object is the text that stands for it."""
     head, tail = _halves(llm_string)
-    try:
-        pairs = dict(ast.literal_eval(tail)) if tail else {}
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        pairs = {"configuration": tail}
-    fields = _model_fields(head) | pairs
-    return {str(name): _shown(str(name), value) for name, value in fields.items() if value is not None}
+    return _model_fields(head) | (_pairs(tail) if tail else {})
+
+
+def _pairs(tail: str) -> dict[str, Any]:
+    for text in (tail, _OBJECT.sub(lambda match: repr(match.group()), tail)):
+        try:
+            return dict(ast.literal_eval(text))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return {"configuration": tail}
 
 
 def redact(text: str) -> str:
     """`text` without API keys, authorization headers and credentials in URLs."""
-    for pattern, replacement in _SECRET_TEXT:
+    for pattern, replacement in SECRET_TEXT:
         text = pattern.sub(replacement, text)
-    return _NAMED_SECRET.sub(_redact_named, text)
+    return NAMED_SECRET.sub(_redact_named, text)
 
 
 def _redact_named(match: re.Match[str]) -> str:
     quote, name, between, value_quote, _ = match.groups()
-    if not _SECRET_NAME.search(name):
+    if not SECRET_NAME.search(name):
         return match.group()
     return f"{quote}{name}{quote}{between}{value_quote}{REDACTED}{value_quote}"
 
@@ -86,7 +97,7 @@ def _model_fields(head: str) -> dict[str, Any]:
 
 
 def _shown(name: str, value: Any) -> str:
-    if _SECRET_NAME.search(name) or (isinstance(value, dict) and value.get("type") == "secret"):
+    if SECRET_NAME.search(name) or (isinstance(value, dict) and value.get("type") == "secret"):
         return REDACTED
     return redact(value if isinstance(value, str) else _compact(value))
 

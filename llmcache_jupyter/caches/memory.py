@@ -5,24 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
-from llmcache_jupyter.caches.entry import Entry, EntryCache, Key, Page, Query, entry_id
+from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, entry_id
+from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.selection import select
-
-Policy = Literal["fifo", "lru"]
 
 # The generations, when they were stored, and the Entry where there is one. For what `update` stores it is
 # made when someone looks, because making one at every update costs more than the rest of the update.
 _Stored = tuple[list[Any], float, Entry | None]
 
 
-class InMemoryCache(EntryCache):
+class InMemoryCache(LimitedCache):
     """A cache that keeps its entries in memory.
 
     - `maxsize`: the maximum number of entries; None is no maximum. Over it, the oldest are removed, each in
@@ -54,21 +53,17 @@ class InMemoryCache(EntryCache):
 
     @property
     def maxsize(self) -> int | None:
-        """The maximum number of entries, or None."""
         return self._maxsize
 
     @property
     def policy(self) -> Policy:
-        """Which entry is the oldest: the one stored ("fifo") or used ("lru") longest ago."""
         return self._policy
 
     @property
     def ttl(self) -> float | None:
-        """Seconds an entry lives, or None."""
         return self._ttl
 
     def configure(self, *, maxsize: int | None, policy: Policy, ttl: float | timedelta | None) -> int:
-        """Set the limits anew and keep the entries. Returns how many had to go."""
         with self._lock:
             self._set_limits(maxsize, policy, ttl)
             before = len(self._stored)
@@ -156,6 +151,10 @@ class InMemoryCache(EntryCache):
                 del self._stored[key]
             return len(keys)
 
+    def discard(self, key: Key) -> bool:
+        with self._lock:
+            return self._stored.pop(key, None) is not None
+
     def entries(self, query: Query = Query()) -> Page:
         with self._lock:
             self._remove_expired()
@@ -174,6 +173,10 @@ class InMemoryCache(EntryCache):
         for llm_string, count in by_llm_string.items():
             by_model[model_name(llm_string)] += count
         return dict(by_model.most_common())
+
+    def keys(self) -> Iterator[Key]:
+        with self._lock:
+            return iter(list(self._stored))
 
     def __len__(self) -> int:
         with self._lock:
@@ -219,15 +222,9 @@ class InMemoryCache(EntryCache):
                 del self._stored[key]
 
     def _set_limits(self, maxsize: int | None, policy: Policy, ttl: float | timedelta | None) -> None:
-        if maxsize is not None and maxsize <= 0:
-            raise ValueError("maxsize must be greater than 0")
-        if policy not in ("fifo", "lru"):
-            raise ValueError(f'policy must be "fifo" or "lru", not {policy!r}')
-        seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-        if seconds is not None and not seconds > 0:
-            raise ValueError("ttl must be greater than 0")
-        self._maxsize, self._policy, self._ttl = maxsize, policy, seconds
-        self._is_more_than_a_dict = policy == "lru" or seconds is not None
+        limits = checked_limits(maxsize, policy, ttl)
+        self._maxsize, self._policy, self._ttl = limits.maxsize, limits.policy, limits.ttl
+        self._is_more_than_a_dict = policy == "lru" or limits.ttl is not None
         self._newest_is_last = policy == "fifo"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmcache_jupyter.caches import BaseCache
 from llmcache_jupyter.clients.imports import when_imported
+from llmcache_jupyter.clients.langchain_bypasses import Bypasses
 
 
 def accept_our_caches() -> None:
@@ -38,9 +39,19 @@ def class_being_sent(shown: str) -> type | None:
 
 
 class LangChainClient:
-    """LangChain's global cache while a session is active."""
+    """LangChain's global cache while a session is active.
 
-    def __init__(self) -> None:
+    - `uncached`, `streamed`: are told the model of a call for which no cache is asked: it has `cache=False`,
+      or is called by `.stream`.
+    """
+
+    def __init__(
+        self,
+        *,
+        uncached: Callable[[Any], object] = lambda _: None,
+        streamed: Callable[[Any], object] = lambda _: None,
+    ) -> None:
+        self._bypasses = Bypasses(uncached, streamed)
         self._cache: BaseCache | None = None
         self._earlier: Any = None
         self._forget: Callable[[], None] = lambda: None
@@ -53,10 +64,12 @@ class LangChainClient:
         self._forget()
         self._cache = cache
         self._forget = when_imported("langchain_core.globals", self._set)
+        self._bypasses.attach()
 
     def detach(self) -> None:
         """Bring back the global cache that was there. One that was set by others meanwhile stays."""
         self._forget()
+        self._bypasses.detach()
         module = _globals()
         if module is not None and self._cache is not None and module.get_llm_cache() is self._cache:
             module.set_llm_cache(self._earlier)

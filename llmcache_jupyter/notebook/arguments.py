@@ -15,7 +15,8 @@ from llmcache_jupyter.caches.selection import SORT_COLUMNS
 from llmcache_jupyter.errors import InvalidSettingError
 from llmcache_jupyter.session.duration import seconds
 from llmcache_jupyter.session.scope import MODES
-from llmcache_jupyter.session.session import KEEP
+from llmcache_jupyter.session.settings import KEEP
+from llmcache_jupyter.session.stores import DEFAULT_STORE
 
 POLICIES = ("fifo", "lru")
 COLUMNS = tuple(column.replace("_", "-") for column in SORT_COLUMNS)
@@ -29,8 +30,17 @@ One cache for all model calls of this session.
       --policy fifo|lru           over the maximum, the one stored (fifo) or used (lru) longest ago goes
       --ttl 1h|none               how long an entry lives: 90s, 15m, 1h, 7d
       --mode MODE                 what happens to calls, see below
+      --store [STORE|none]        where entries outlive the kernel: a file ({DEFAULT_STORE} unless named),
+                                  redis://host:6379/0?namespace=team, or a variable that is a cache
+      --load FILE                 a file of entries to load first
   %llmcache off                 switch off, keep the entries
+  %llmcache save FILE           write the entries to a file, one a line, without credentials
+      --used                      those that this run of the notebook used
+      --cell N                    those that cell [N] used
+      --model M                   those of this model
+  %llmcache load FILE           put a saved file's entries into the cache
   %llmcache clear               remove all entries
+      --shared                    of a store that others use too
       --model M                   those of this model
       --older-than 7d             those stored longer ago
   %llmcache entries [TEXT]      a DataFrame of the entries, or of those that contain TEXT
@@ -43,6 +53,7 @@ One cache for all model calls of this session.
   %llmcache delete ID...        remove single entries; a unique beginning of an id is enough
   %llmcache stats               a DataFrame of hits, misses and savings by model
   %llmcache last                what the latest calls were: those of the last cell that made any
+  %llmcache why [ID|PROMPT]     why the last miss, or another call, was not a hit
   %llmcache panel               the panel
       --static                    a plain table instead
   %llmcache help                this text
@@ -58,18 +69,24 @@ Examples:
   %llmcache on --maxsize 500 --ttl 7d
   %llmcache entries capital --sort hits --limit 10
   %llmcache lookup What is the capital of France?
+  %llmcache save lesson.jsonl --used
+  %llmcache on --mode replay --load lesson.jsonl
 """
 
 _USAGES = {
     "status": "",
-    "on": "[--maxsize N|none] [--policy fifo|lru] [--ttl 1h|none] [--mode MODE]",
+    "on": "[--maxsize N|none] [--policy fifo|lru] [--ttl 1h|none] [--mode MODE] [--store [STORE]] "
+    "[--load FILE]",
     "off": "",
-    "clear": "[--model M] [--older-than 7d]",
+    "save": "FILE [--used] [--cell N] [--model M]",
+    "load": "FILE",
+    "clear": "[--model M] [--older-than 7d] [--shared]",
     "entries": "[TEXT] [--model M] [--sort COLUMN] [--limit N|none] [--full]",
     "lookup": "PROMPT [--model M]",
     "delete": "ID...",
     "stats": "",
     "last": "",
+    "why": "[ID|PROMPT]",
     "panel": "[--static]",
     "help": "",
 }
@@ -145,6 +162,12 @@ def _duration(text: str) -> float:
         raise ArgumentTypeError(str(error).rstrip(".")) from None
 
 
+def _cell(text: str) -> str:
+    if not re.fullmatch(r"\d+|\[\d+\]", text):
+        raise ArgumentTypeError(f"it takes a cell's number as the notebook shows it, 7 or [7], not {text!r}")
+    return text
+
+
 def _or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: None if text.lower() == "none" else kind(text)
 
@@ -162,18 +185,27 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
 def _subcommands() -> dict[str, Parser]:
     parsers = {name: Parser(name, usage) for name, usage in _USAGES.items()}
     on, clear, entries, lookup = (parsers[name] for name in ("on", "clear", "entries", "lookup"))
+    save, load = parsers["save"], parsers["load"]
     on.add_argument("--maxsize", type=_or_none(_whole_number), default=KEEP)
     on.add_argument("--policy", type=_one_of(POLICIES), default=KEEP)
     on.add_argument("--ttl", type=_or_none(_duration), default=KEEP)
     on.add_argument("--mode", type=_one_of(MODES), default=KEEP)
-    for parser in (clear, entries, lookup):
+    on.add_argument("--store", nargs="?", type=_or_none(unquote), const=DEFAULT_STORE, default=KEEP)
+    on.add_argument("--load", type=unquote)
+    for parser in (save, load):
+        parser.add_argument("path", type=unquote, metavar="FILE")
+    save.add_argument("--used", action="store_true")
+    save.add_argument("--cell", type=_cell)
+    for parser in (clear, entries, lookup, save):
         parser.add_argument("--model", type=unquote)
     clear.add_argument("--older-than", type=_duration)
+    clear.add_argument("--shared", action="store_true")
     entries.add_argument("text", nargs="*", metavar="TEXT")
     entries.add_argument("--sort", type=_one_of(COLUMNS), default="stored")
     entries.add_argument("--limit", type=_or_none(_whole_number), default=50)
     entries.add_argument("--full", action="store_true")
     lookup.add_argument("prompt", nargs="+", metavar="PROMPT")
+    parsers["why"].add_argument("what", nargs="*", metavar="ID|PROMPT")
     parsers["delete"].add_argument("ids", nargs="+", metavar="ID", type=unquote)
     parsers["panel"].add_argument("--static", action="store_true")
     return parsers

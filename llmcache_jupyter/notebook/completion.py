@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
@@ -22,6 +23,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "--ttl": ("none",),
     "--limit": ("none",),
     "--older-than": (),
+    "--cell": (),
 }
 _MAX_IDS = 200
 
@@ -52,10 +54,18 @@ class Completer:
             return SUBCOMMANDS
         if before[-1] == "--model":
             return self._models()
+        if before[-1] == "--store":
+            return ("none", *_files("*.sqlite"))
+        if before[-1] == "--load":
+            return _files("*.jsonl")
         if before[-1] in _VALUES:
             return _VALUES[before[-1]]
-        ids = self._ids(fragment) if before[0] == "delete" else []
-        return [word for word in (*ids, *_options(before[0])) if word not in before]
+        names: list[str] = []
+        if before[0] == "delete":
+            names = self._ids(fragment)
+        elif before[0] in ("save", "load") and len(before) == 1:
+            names = _files("*.jsonl")
+        return [word for word in (*names, *_options(before[0])) if word not in before]
 
     def _models(self) -> list[str]:
         try:
@@ -68,6 +78,10 @@ class Completer:
             return [entry.id for entry in self._session.entries(Query(id=beginning, limit=_MAX_IDS)).entries]
         except LLMCacheError:
             return []
+
+
+def _files(pattern: str) -> list[str]:
+    return sorted(map(str, Path().glob(pattern)))
 
 
 def _options(command: str) -> list[str]:

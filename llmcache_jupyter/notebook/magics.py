@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -18,16 +19,20 @@ from llmcache_jupyter.errors import LLMCacheError
 from llmcache_jupyter.notebook.arguments import HELP, POLICIES, joined, parse, unknown
 from llmcache_jupyter.notebook.cells import CELL_OPTION, Cells
 from llmcache_jupyter.notebook.completion import Completer
+from llmcache_jupyter.notebook.progress import progress_bar
 from llmcache_jupyter.notebook.questions import Question
 from llmcache_jupyter.session.duration import seconds
 from llmcache_jupyter.session.events import Event, Switched
+from llmcache_jupyter.session.recording import quietly
 from llmcache_jupyter.session.scope import MODES, CellRun, Mode, check_mode
-from llmcache_jupyter.session.session import Session, default_session
+from llmcache_jupyter.session.session import Activation, Session, default_session
+from llmcache_jupyter.views.explanation import ExplanationView
 from llmcache_jupyter.views.format import count
+from llmcache_jupyter.views.recording import loaded_text, saved_text
 from llmcache_jupyter.views.report import ReportView, report_line
 from llmcache_jupyter.views.status import StatusView, activation_line
 
-SETTINGS = ("maxsize", "policy", "ttl", "mode")
+SETTINGS = ("maxsize", "policy", "ttl", "mode", "store")
 _TEXT_COLUMNS = ("model", "cell", "prompt", "answer")
 
 
@@ -51,6 +56,12 @@ class LLMCacheMagics(Magics):
         help="How long an entry lives: seconds, or '90s', '1h', '7d'; None is for ever.",
     ).tag(config=True)
     mode = traitlets.Enum(MODES, "on", help="The mode where no cell or block sets another.").tag(config=True)
+    store = traitlets.Unicode(
+        None, allow_none=True, help="Where entries outlive the kernel: a file's name or a redis:// address."
+    ).tag(config=True)
+    load = traitlets.Unicode(
+        None, allow_none=True, help="A file of saved entries that the next `%llmcache on` loads."
+    ).tag(config=True)
     autostart = traitlets.Bool(False, help="Switch the cache on when the extension is loaded.").tag(
         config=True
     )
@@ -62,6 +73,7 @@ class LLMCacheMagics(Magics):
         super().__init__(shell)
         self.session = session
         self.cells = Cells(shell, self.cell_ended)
+        self._loaded: str | None = None
         configured = self.config.get(type(self).__name__, {})
         session.configure(**{name: getattr(self, name) for name in SETTINGS if name in configured})
         self._show_settings()
@@ -117,8 +129,31 @@ class LLMCacheMagics(Magics):
         return StatusView(self.session.status())
 
     def _on(self, options: Namespace) -> None:
-        activation = self.session.activate(**{name: getattr(options, name) for name in SETTINGS})
+        settings = {name: getattr(options, name) for name in SETTINGS}
+        settings["store"] = self._named_store(options.store)
+        activation = self.activate(load=options.load, **settings)
         print(activation_line(self.session.status(), activation))
+        if activation.loaded:
+            print(loaded_text(activation.loaded))
+
+    def activate(self, *, load: str | None = None, **settings: Any) -> Activation:
+        """Switch the session on, with the file loaded that is named here or, once, in the setting."""
+        configured = None if self.load == self._loaded else self.load
+        activation = self.session.activate(load=load or configured, **settings)
+        self._loaded = self.load
+        return activation
+
+    def _named_store(self, name: Any) -> Any:
+        """The variable of this name, or the name itself: that of a file, or an address."""
+        if not isinstance(name, str) or not name.isidentifier() or Path(name).exists():
+            return name
+        variables = cast(InteractiveShell, self.shell).user_ns
+        if name not in variables:
+            raise UsageError(
+                f"There is neither a variable nor a file {name!r}: for a new file write "
+                f"`%llmcache on --store {name}.sqlite`."
+            )
+        return variables[name]
 
     def _off(self, _options: Namespace) -> None:
         self.session.deactivate()
@@ -126,9 +161,18 @@ class LLMCacheMagics(Magics):
         kept = f" · {_counted(entries)} kept" if entries else ""
         print(f"LLM cache off{kept}")
 
+    def _save(self, options: Namespace) -> None:
+        self._check_model(options.model)
+        saved = self.session.save(options.path, model=options.model, used=options.used, cell=options.cell)
+        print(saved_text(saved))
+
+    def _load(self, options: Namespace) -> None:
+        print(loaded_text(self.session.load(options.path)))
+
     def _clear(self, options: Namespace) -> None:
         self._check_model(options.model)
-        print(f"{_counted(self.session.clear(model=options.model, older_than=options.older_than))} cleared")
+        count = self.session.clear(model=options.model, older_than=options.older_than, shared=options.shared)
+        print(f"{_counted(count)} cleared")
 
     def _entries(self, options: Namespace) -> Any:
         from llmcache_jupyter.views.frames import entries_frame
@@ -163,6 +207,10 @@ class LLMCacheMagics(Magics):
 
     def _last(self, _options: Namespace) -> ReportView:
         return ReportView(self.session.last_run())
+
+    def _why(self, options: Namespace) -> ExplanationView:
+        explanation = self.session.why(joined(options.what) or None)
+        return ExplanationView(explanation, cell_label=self.session.cell_label)
 
     def _panel(self, options: Namespace) -> Any:
         from llmcache_jupyter.notebook.panel import Panel, static_panel
@@ -218,11 +266,13 @@ class _Extension:
         shell.input_transformer_manager.token_transformers.append(Question)
         self._magics.cells.attach()
         self._unsubscribe = session.subscribe(self._magics.happened)
+        session.progress = progress_bar
         if self._magics.autostart:
-            session.activate()
+            self._magics.activate()
 
     def remove(self) -> None:
         self._session.deactivate()
+        self._session.progress = quietly
         self._unsubscribe()
         self._magics.cells.detach()
         self._shell.input_transformer_manager.token_transformers.remove(Question)

@@ -210,7 +210,7 @@ class Panel:
         self._tell(f"{count(removed, 'entry', 'entries')} deleted")
 
     async def _clear(self, message: Message) -> None:
-        removed = await self._session.aclear()
+        removed = await self._session.aclear(shared=True)  # the question said whom it affects
         self._show_in_full([])
         await self._load()
         self._tell(f"{count(removed, 'entry', 'entries')} cleared")
@@ -271,7 +271,8 @@ class Panel:
             self._models.setdefault(visible(self._query.model), self._query.model)
         self.view.models = list(self._models)
         stored = max(page.total, sum(models.values()))
-        self.view.page = page_state(page, self._query, stored, self._session.cell_label)
+        session = self._session
+        self.view.page = page_state(page, self._query, stored, session.cell_label, session.shared_store)
 
     def _show_in_full(self, entries: list[Entry]) -> None:
         self._read = entries

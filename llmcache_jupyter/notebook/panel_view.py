@@ -54,11 +54,15 @@ class PanelView(anywidget.AnyWidget):
     done = traitlets.Int(0).tag(sync=True)
 
 
-def page_state(page: Page, query: Query, stored: int, cell_label: CellLabel) -> dict[str, Any]:
+def page_state(
+    page: Page, query: Query, stored: int, cell_label: CellLabel, shared_store: str | None = None
+) -> dict[str, Any]:
     """All that the browser knows of a page, ready to be shown: its rows, where it is, how it came about.
 
     - `stored`: how many entries there are in all, found or not.
+    - `shared_store`: what the store is called whose other users would lose what is cleared.
     """
+    whose = "" if shared_store is None else f", for everyone who uses {shared_store}"
     first, last = query.offset + 1, query.offset + len(page.entries)
     extent = f"{number(first)}\u2013{number(last)} of {number(page.total)}" if page.entries else "0 entries"
     nothing = "No entry matches." if stored else "No entries yet. The next call of a model adds one."
@@ -69,7 +73,7 @@ def page_state(page: Page, query: Query, stored: int, cell_label: CellLabel) -> 
         "isLast": last >= page.total,
         "isCleared": stored == 0,
         "empty": nothing,
-        "question": f"Remove all {count(stored, 'entry', 'entries')}?",
+        "question": visible(f"Remove all {count(stored, 'entry', 'entries')}{whose}?"),
         "today": f"{datetime.now().astimezone():%Y-%m-%d}",
         "place": [query.offset, query.sort, query.descending],
         "sort": query.sort,

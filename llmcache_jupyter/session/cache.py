@@ -16,12 +16,15 @@ from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.generation import total_tokens
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.prompt import asked
-from llmcache_jupyter.errors import CacheMissError, CacheWarning
+from llmcache_jupyter.errors import CacheMissError, CacheWarning, EncodingError, LLMCacheError
+from llmcache_jupyter.session.asking import AskingModels
 from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, MissReason, Stored, logger
 from llmcache_jupyter.session.isolation import isolated, storable
 from llmcache_jupyter.session.keys import canonical_key
+from llmcache_jupyter.session.missed import MissedCall, MissedCalls
 from llmcache_jupyter.session.scope import Mode, check_mode, current_run, scoped_mode
 from llmcache_jupyter.session.statistics import Statistics
+from llmcache_jupyter.session.traps import Traps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +39,7 @@ class _Call:
 
     key: Key
     sent: str
+    llm_string: str
     mode: Mode
     flight: int
 
@@ -46,6 +50,10 @@ class _Call:
     @property
     def model(self) -> str | None:
         return model_name(self.key[1])
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return hash((self.sent, self.llm_string)), self.flight
 
 
 class SessionCache(BaseCache):
@@ -83,11 +91,16 @@ class SessionCache(BaseCache):
         self.events = Events()
         self.statistics = Statistics()
         self.events.subscribe(self.statistics.count)
+        self.missed = MissedCalls()
+        self.events.subscribe(self.missed.note)
         self._clock = clock
         self._timer = timer
         self._lock = threading.Lock()
-        self._started: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._started: OrderedDict[tuple[int, int], tuple[float, str]] = OrderedDict()
         self._failing: dict[str, str] = {}
+        self._unwritable: set[str] = set()
+        self.traps = Traps(self.warn)
+        self._models = AskingModels(self.traps)
 
     @property
     def failing(self) -> str | None:
@@ -119,13 +132,13 @@ class SessionCache(BaseCache):
         return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        call = self._call(prompt, llm_string, threading.get_ident())
-        if (entry := self._entry(call, return_val)) is not None:
+        answered = self._answered(prompt, llm_string, threading.get_ident())
+        if (entry := self._entry(*answered, return_val)) is not None:
             self._stored(entry, self._guarded("update", self.backend.put, entry))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        call = self._call(prompt, llm_string, id(asyncio.current_task()))
-        if (entry := self._entry(call, return_val)) is not None:
+        answered = self._answered(prompt, llm_string, id(asyncio.current_task()))
+        if (entry := self._entry(*answered, return_val)) is not None:
             self._stored(entry, await self._aguarded("update", self.backend.aput, entry))
 
     def clear(self, **kwargs: Any) -> None:
@@ -139,7 +152,22 @@ class SessionCache(BaseCache):
         self._cleared(count)
 
     def _call(self, prompt: str, llm_string: str, flight: int) -> _Call:
-        return _Call(canonical_key(prompt, llm_string), prompt, scoped_mode() or self.mode, flight)
+        key = canonical_key(prompt, self._models.llm_string(llm_string))
+        return _Call(key, prompt, llm_string, scoped_mode() or self.mode, flight)
+
+    def _answered(self, prompt: str, llm_string: str, flight: int) -> tuple[_Call, float | None]:
+        """The call that this answers, as it was looked up, and when; None where that is not known.
+
+        - The model may have changed since: by answering, or by other code.
+        """
+        call = _Call(("", ""), prompt, llm_string, scoped_mode() or self.mode, flight)
+        with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
+            looked_up = self._started.get(call.place)
+        if looked_up is None:
+            return self._call(prompt, llm_string, flight), None
+        self._models.answered()
+        call.key = canonical_key(prompt, looked_up[1])
+        return call, looked_up[0]
 
     def _answer(self, call: _Call, entry: Entry) -> list[Any] | None:
         """The entry's generations for the caller alone, with the hit accounted for."""
@@ -154,21 +182,32 @@ class SessionCache(BaseCache):
         if call.mode == "replay":
             self._miss(call, "replay")
             raise _replay_error(call)
-        self._miss(call, "failed" if "lookup" in self._failing else "absent")
+        self._miss(call, "failed" if self._failing.keys() & {"lookup", "read"} else "absent")
 
     def _miss(self, call: _Call, reason: MissReason) -> None:
-        self.events.emit(Miss(call.id, call.model, _cell_id(), self._clock(), reason))
+        if reason != "off":
+            self.traps.look_at(call.sent, call.llm_string, call.model)
+        self._remember_miss(call, reason, at := self._clock())
+        self.events.emit(Miss(call.id, call.model, _cell_id(), at, reason))
         with self._lock:
-            self._started[call.id, call.flight] = self._timer()
-            self._started.move_to_end((call.id, call.flight))
+            self._started[call.place] = self._timer(), call.key[1]
+            self._started.move_to_end(call.place)
             if len(self._started) > _MAX_IN_FLIGHT:
                 self._started.popitem(last=False)
 
-    def _entry(self, call: _Call, generations: Sequence[Any]) -> Entry | None:
+    def _remember_miss(self, call: _Call, reason: MissReason, at: float) -> None:
+        fate = None
+        if reason in ("absent", "replay"):
+            limits = {name: getattr(self.backend, name, None) for name in ("maxsize", "ttl")}
+            fate = self.missed.fate(call.id, at, **limits)
+        error = self.failing if reason == "failed" else None
+        self.missed.add(
+            MissedCall(call.id, call.key, call.sent, call.model, _cell_id(), at, reason, error, fate)
+        )
+
+    def _entry(self, call: _Call, started: float | None, generations: Sequence[Any]) -> Entry | None:
         """What to store of this answer: nothing where the mode, or what it is made of, says so."""
         now = self._timer()
-        with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
-            started = self._started.get((call.id, call.flight))
         if call.mode not in ("on", "refresh") or not generations:
             return None
         kept = self._guarded("copy", storable, generations)
@@ -199,9 +238,9 @@ class SessionCache(BaseCache):
         try:
             result = run(*args, **kwargs)
         except Exception as error:
-            self._warn(operation, error)
+            self.store_failed(operation, error)
             return None
-        self._failing.pop(operation, None)
+        self.store_works(operation)
         return result
 
     async def _aguarded(
@@ -210,14 +249,25 @@ class SessionCache(BaseCache):
         try:
             result = await run(*args, **kwargs)
         except Exception as error:
-            self._warn(operation, error)
+            self.store_failed(operation, error)
             return None
-        self._failing.pop(operation, None)
+        self.store_works(operation)
         return result
 
-    def _warn(self, operation: str, error: Exception) -> None:
-        """Tell that the store failed: once, until what failed works again."""
-        text = f"{type(error).__name__}: {error}"
+    def store_works(self, operation: str) -> None:
+        """Note that the store does `operation` again."""
+        self._failing.pop(operation, None)
+
+    def store_failed(self, operation: str, error: Exception) -> None:
+        """Tell that the store failed: once, until what failed works again.
+
+        - An answer that it cannot hold is no failure: that is told once for each kind.
+        """
+        is_ours = isinstance(error, LLMCacheError)
+        text = str(error).removesuffix(".") if is_ours else f"{type(error).__name__}: {error}"
+        if isinstance(error, EncodingError):
+            self._tell_unwritable(error)
+            return
         with self._lock:
             is_news = not self._failing
             self._failing[operation] = text
@@ -228,10 +278,20 @@ class SessionCache(BaseCache):
             f"The LLM cache's store failed at {operation} ({text}). Your calls go on without it; "
             "what was answered is not lost. `%llmcache` shows when it works again, `%llmcache off` stops it."
         )
+        self.warn(message)
+
+    def warn(self, message: str) -> None:
+        """Show the user a CacheWarning. It breaks no cell, even where warnings are errors."""
         try:
-            warnings.warn(message, CacheWarning, stacklevel=4)
-        except CacheWarning:  # where warnings are errors, this one still must not break the cell
+            warnings.warn(message, CacheWarning, stacklevel=5)
+        except CacheWarning:
             logger.warning(message)
+
+    def _tell_unwritable(self, error: EncodingError) -> None:
+        text = str(error)
+        if text not in self._unwritable:
+            self._unwritable.add(text)
+            self.warn(f"{text[:1].upper()}{text[1:]}: it is kept in memory, for this kernel alone.")
 
 
 def _cell_id() -> str | None:
@@ -246,7 +306,8 @@ def _replay_error(call: _Call) -> CacheMissError:
     return CacheMissError(
         f"Mode replay, and nothing is stored for this call of {model}: {beginning!r}. "
         "Nothing was sent. To record it, run the cell once with `%%llmcache on` as its first line "
-        "(or `%llmcache on --mode on` for the session), with a key for the model.",
+        "(or `%llmcache on --mode on` for the session), with a key for the model. `%llmcache save FILE` then "
+        "writes the file that you replay anew.",
         model=call.model,
         prompt=prompt,
     )

@@ -12,6 +12,7 @@ from typing import Literal
 logger = logging.getLogger("llmcache_jupyter")
 
 MissReason = Literal["absent", "refresh", "off", "replay", "failed"]
+Removal = Literal["cleared", "deleted", "evicted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """`count` entries were removed on request; None where the store could not tell."""
+    """`count` entries were removed on request; None where the store could not tell.
+
+    - `ids`: which; None is all of them, or where they were "evicted" by a smaller maximum, not known.
+    """
 
     at: float
     count: int | None
+    why: Removal = "cleared"
+    ids: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

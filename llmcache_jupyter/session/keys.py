@@ -6,7 +6,10 @@ out here, and nothing else:
 
 - of AI messages: `usage_metadata`; `id`; `additional_kwargs["parsed"]` (the answer once more, as an
   object); a `refusal` that is None; what `response_metadata` tells about the call; traces of streaming;
-- of tool messages: `artifact`.
+- of tool messages: `artifact`;
+- of the model's configuration: who asks (credentials, organization, proxy), how patiently (time limits,
+  retries), whether tokens are counted, and the model object's own name. So a recorded answer is found without
+  a key, too.
 
 In the other direction, LangChain's key of a structured answer holds only its class's name: a class of that
 name with other fields sends another schema. Its schema becomes part of the key.
@@ -19,10 +22,13 @@ import json
 import re
 import sys
 import weakref
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from llmcache_jupyter.caches import Key
+from llmcache_jupyter.caches.credentials import without_credentials
+from llmcache_jupyter.caches.llm_string import SECRET_NAME, redact
 from llmcache_jupyter.clients.langchain import class_being_sent
 
 # what an answer tells about the call that made it; no client sends these back
@@ -31,6 +37,13 @@ _ABOUT_THE_CALL = frozenset(
     "logprobs model model_name prompt_eval_count prompt_eval_duration service_tier stop_reason "
     "stop_sequence system_fingerprint token_usage total_duration usage".split()
 )
+_NOT_SENT = frozenset(
+    "default_request_timeout max_retries name openai_organization openai_proxy request_timeout stream_usage "
+    "timeout".split()
+)
+_NOTHING = object()
+_ADDRESS = re.compile(r"(base|url|endpoint|host)$")
+_USER = re.compile(r"(?<=://)[^/@\s]+@")
 _CLASS = re.compile(r"<class '([^']+)'>")
 _schemas: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 
@@ -84,9 +97,65 @@ def _drop_unsent_of_answer(fields: dict[str, Any]) -> None:
 
 
 def _canonical_llm_string(llm_string: str) -> str:
+    llm_string = _without_secrets(_without_caller(llm_string) if llm_string.startswith('{"') else llm_string)
     if "<class '" not in llm_string:
         return llm_string
     return _CLASS.sub(lambda match: _with_schema(match.group(), match.group(1)), llm_string)
+
+
+@lru_cache(maxsize=256)
+def _without_caller(llm_string: str) -> str:
+    """A model that LangChain serialised, without what is said about who calls it and how patiently."""
+    try:
+        model, end = json.JSONDecoder().raw_decode(llm_string)
+        fields = model["kwargs"]
+        sent = ((name, _what_is_sent(name, value)) for name, value in fields.items())
+        kept = {name: value for name, value in sent if value is not _NOTHING}
+        if kept == fields and model["name"] == model["id"][-1]:
+            return llm_string
+        model |= {"kwargs": kept, "name": model["id"][-1]}
+        return json.dumps(model, sort_keys=True) + llm_string[end:]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return llm_string
+
+
+@lru_cache(maxsize=256)
+def _without_secrets(llm_string: str) -> str:
+    """The text without credentials. Two texts stay two, unless only what surely is a credential differs."""
+    certain = without_credentials(llm_string)
+    kept = redact(certain)
+    if kept == certain:
+        return kept
+    mark = hashlib.blake2b(certain.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return with_pairs(kept, {"redacted": mark})
+
+
+def with_pairs(llm_string: str, pairs: Mapping[str, Any]) -> str:
+    """The llm_string with these pairs at the end of its list."""
+    if not pairs:
+        return llm_string
+    if llm_string.endswith(")]"):
+        return f"{llm_string[:-1]}, {str(sorted(pairs.items()))[1:]}"
+    return f"{llm_string}---{sorted(pairs.items())}"
+
+
+def _what_is_sent(name: str, value: Any) -> Any:
+    """The field's value without credentials; `_NOTHING` where it says nothing to the model."""
+    # langchain-openai 1.1 writes the latter where it is not set, later versions don't
+    if name in _NOT_SENT or (name == "output_version" and value is None):
+        return _NOTHING
+    if isinstance(value, dict):
+        if value.get("type") == "secret":
+            return _NOTHING
+        if name.endswith("headers"):
+            kept = {header: text for header, text in value.items() if not SECRET_NAME.search(header)}
+            return kept or _NOTHING
+    if isinstance(value, str):
+        if SECRET_NAME.search(name):
+            return _NOTHING
+        if _ADDRESS.search(name):
+            return redact(_USER.sub("", value))
+    return value
 
 
 def _with_schema(text: str, dotted_name: str) -> str:

@@ -7,40 +7,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Final, TypeVar
+from os import PathLike
 
-from llmcache_jupyter.caches import Entry, InMemoryCache, Page, Query
-from llmcache_jupyter.caches.base import run_in_executor
-from llmcache_jupyter.caches.memory import Policy
-from llmcache_jupyter.caches.prompt import asked
+from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches.limits import Policy
+from llmcache_jupyter.caches.tiered import TieredCache
 from llmcache_jupyter.clients.langchain import LangChainClient
-from llmcache_jupyter.errors import (
-    BackendError,
-    CacheInactiveError,
-    EntryNotFoundError,
-    InvalidSettingError,
-    LLMCacheError,
-)
+from llmcache_jupyter.errors import EntryNotFoundError, StoreError
+from llmcache_jupyter.session import recording
+from llmcache_jupyter.session.browsing import Browsing
 from llmcache_jupyter.session.cache import SessionCache
-from llmcache_jupyter.session.duration import seconds
 from llmcache_jupyter.session.events import CallEvent, Cleared, Event, Switched
+from llmcache_jupyter.session.explain import Explanation, explain, missed_call, no_miss, of_an_entry
+from llmcache_jupyter.session.recording import Loaded, Progress, Recording, Saved, quietly
 from llmcache_jupyter.session.scope import CellRun, Mode, check_mode, current_run
+from llmcache_jupyter.session.settings import KEEP, Keep, Settings
 from llmcache_jupyter.session.statistics import Counts
-
-T = TypeVar("T")
-
-
-class Keep:
-    """The setting stays as it is."""
-
-
-KEEP: Final = Keep()
+from llmcache_jupyter.session.storage import Storage
+from llmcache_jupyter.session.stores import StoreSpec, shown
+from llmcache_jupyter.session.used import UsedEntries
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """What the session is and has done. `entries` is None where the store cannot tell.
 
+    - `store`: what the store behind the memory is called, or None.
     - `notes`: what the user should know, a sentence each: a failing store, another global cache.
     """
 
@@ -51,31 +43,44 @@ class Status:
     policy: Policy
     ttl: float | None
     counts: Counts
+    store: str | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """What switching on did: `kept` entries were there, `dropped` had to go for a smaller maximum."""
+    """What switching on did: `kept` entries were there, `dropped` had to go for a smaller maximum.
+
+    - `restored`: how many of them were in the store that was opened; None where none was.
+    - `loaded`: what came of the file that was to be loaded; None where none was.
+    """
 
     kept: int
     dropped: int
+    restored: int | None = None
+    loaded: Loaded | None = None
 
 
-class Session:
+class Session(Browsing):
     """One cache for everything that calls models in this kernel.
 
     - `activate` hooks the clients; `deactivate` brings back exactly what was there, and keeps the entries.
     - `clock`: seconds since the epoch.
+    - `progress`: shows how far a save or a load is; by default nothing does.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._client = LangChainClient()
-        self._backend = InMemoryCache(clock=clock)
-        self.cache = SessionCache(self._backend, clock=clock)
+        super().__init__(SessionCache(clock=clock), clock=clock)
+        self.progress: Progress = quietly
+        self._used = UsedEntries()
+        traps = self.cache.traps
+        self._client = LangChainClient(uncached=traps.uncached, streamed=traps.streamed)
+        self._storage = Storage(
+            clock=clock, on_failure=self.cache.store_failed, on_recovery=self.cache.store_works
+        )
+        self._store: StoreSpec | None = None
+        self.cache.backend = self._storage.backend
         self.active = False
-        self._was_active = False
         self._cells: dict[str, str] = {}
         self._outside = CellRun(id="outside of cells", label="outside of cells")
         self._last_run: CellRun | None = None
@@ -102,19 +107,29 @@ class Session:
         policy: Policy | Keep = KEEP,
         ttl: str | float | timedelta | Keep | None = KEEP,
         mode: str | Keep = KEEP,
+        store: StoreSpec | Keep | None = KEEP,
+        load: str | PathLike[str] | None = None,
     ) -> Activation:
         """Switch the cache on, or change what is named and keep the entries.
 
         - `maxsize`: entries at most; None is no maximum. `ttl`: seconds, a timedelta or text like "1h".
+        - `store`: a file's name, a redis:// address, or a cache; None is memory alone. One that cannot be
+          opened is a CacheWarning: the cache is on without it.
+        - `load`: a file that `save` wrote, whose entries are put into the cache.
 
         Raises:
             InvalidSettingError: one of the values cannot be; nothing was changed.
+            StoreError: the file to load cannot be read; nothing was changed.
         """
-        dropped = self._set(maxsize, policy, ttl, mode)
-        self._client.attach(self.cache)
+        settings = Settings(maxsize, policy, ttl, mode, store)
+        found = None if load is None else recording.read(load, progress=self.progress)
         self.active = self._was_active = True
+        dropped, restored = self._set(settings)
+        self._client.attach(self.cache)
         self._tell_switched(dropped)
-        return Activation(kept=len(self._backend), dropped=dropped)
+        kept = len(self._backend)
+        loaded = None if found is None else self._put(found)
+        return Activation(kept, dropped, restored, loaded)
 
     def configure(
         self,
@@ -123,13 +138,16 @@ class Session:
         policy: Policy | Keep = KEEP,
         ttl: str | float | timedelta | Keep | None = KEEP,
         mode: str | Keep = KEEP,
+        store: StoreSpec | Keep | None = KEEP,
     ) -> int:
         """Change what is named, on or off, and keep the entries. Returns how many had to go.
+
+        - While the cache is off, a store is not opened yet.
 
         Raises:
             InvalidSettingError: one of the values cannot be; nothing was changed.
         """
-        dropped = self._set(maxsize, policy, ttl, mode)
+        dropped, _ = self._set(Settings(maxsize, policy, ttl, mode, store))
         self._tell_switched(dropped)
         return dropped
 
@@ -153,96 +171,63 @@ class Session:
             policy=self._backend.policy,
             ttl=self._backend.ttl,
             counts=self.cache.statistics.total(),
+            store=self._store_name(),
             notes=tuple(self._notes()),
         )
 
-    def entries(self, query: Query = Query()) -> Page:
-        """The page of entries that `query` asks for. Looking changes no statistics.
+    @property
+    def store_failing(self) -> str | None:
+        """Why the store does not work, or could not be opened; None where it works, or none was asked for."""
+        return self._storage.problem or self.cache.failing
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        model: str | None = None,
+        used: bool = False,
+        cell: str | int | None = None,
+    ) -> Saved:
+        """Write the entries to a file, one a line: without what changes by use, and without credentials.
+
+        - `model`: those of this model. `used`: those that this kernel's calls hit or stored. `cell`: those
+          that the calls of one cell run did, as the notebook shows it: 7, or `[7]`.
+        - A file is replaced as a whole, and only one that was saved so. Saving again gives the same bytes.
+
+        Raises:
+            StoreError: there is nothing to save, or the file cannot be written. It is as it was.
+            InvalidSettingError: no such cell used any entry.
+            BackendError: the store failed.
+        """
+        ids = self._used.ids(cell) if used or cell is not None else None
+        return self._ask(
+            "list its entries",
+            lambda: recording.save(self._backend, path, ids=ids, model=model, progress=self.progress),
+        )
+
+    def load(self, path: str | PathLike[str]) -> Loaded:
+        """Put the entries of a file that `save` wrote into the cache, those of its lines that are sound.
+
+        - An entry that the cache has gives way only to one that was stored later.
+
+        Raises:
+            StoreError: the file cannot be read, or none of its lines.
+            BackendError: the store failed; what was loaded by then is there.
+        """
+        return self._put(self._ask("load", lambda: recording.read(path, progress=self.progress)))
+
+    def why(self, what: str | None = None) -> Explanation:
+        """Why the last call that missed was not a hit, or another one.
+
+        - `what`: a missed call's id or an entry's, a unique beginning of it, or the prompt as a person would
+          write it.
 
         Raises:
             CacheInactiveError: the cache was never on.
+            EntryNotFoundError: neither a remembered call nor an entry goes by it, or several do.
             BackendError: the store failed.
         """
-        return self._ask("list its entries", lambda: self._backend.entries(query))
-
-    def models(self) -> dict[str | None, int]:
-        """How many entries there are of each model. Raises as `entries`."""
-        return self._ask("list its models", self._backend.models)
-
-    def lookup(self, prompt: str, model: str | None = None) -> list[Entry]:
-        """The entries for this prompt as a person would write it, the newest first; empty is a miss.
-
-        - The text of the last human message is enough; white space counts as one space.
-        - Looking changes no statistics. Raises as `entries`.
-        """
-        words = prompt.split()
-        longest = max(words, key=len, default=None)
-        found = self.entries(Query(text=longest, model=model, limit=None)).entries
-        return [entry for entry in found if words in (asked(entry.prompt).split(), entry.prompt.split())]
-
-    def find(self, beginning: str) -> Entry:
-        """The entry whose id has this beginning.
-
-        Raises:
-            EntryNotFoundError: there is none, or more than one.
-        """
-        found = self.entries(Query(id=beginning.lower(), limit=5)) if beginning else Page([], 0)
-        if not found.entries:
-            raise EntryNotFoundError(
-                f"No entry's id begins with {beginning!r}: `%llmcache entries` lists the ids."
-            )
-        if found.total > 1:
-            some = ", ".join(entry.id for entry in found.entries)
-            raise EntryNotFoundError(
-                f"{found.total} ids begin with {beginning!r} ({some}): write more of the one you mean."
-            )
-        return found.entries[0]
-
-    def delete(self, *ids: str) -> int:
-        """Remove the entries with these ids, or unique beginnings of ids. Returns how many.
-
-        Raises:
-            EntryNotFoundError: one of them names none or several; nothing was removed.
-        """
-        return self._remove([self.find(beginning).id for beginning in ids])
-
-    def clear(self, *, model: str | None = None, older_than: str | float | timedelta | None = None) -> int:
-        """Remove all entries, or those of a model or older than a duration. Returns how many.
-
-        Raises:
-            InvalidSettingError: `older_than` is no duration.
-            BackendError: the store failed.
-        """
-        if model is None and older_than is None:
-            count = self._ask("count its entries", self._backend.__len__)
-            self._ask("clear", self._backend.clear)
-            self.cache.events.emit(Cleared(self._clock(), count))
-            return count
-        before = None if older_than is None else self._clock() - seconds(older_than)
-        page = self.entries(Query(model=model, stored_before=before, limit=None))
-        return self._remove([entry.id for entry in page.entries])
-
-    async def aentries(self, query: Query = Query()) -> Page:
-        """`entries`, without blocking the event loop."""
-        return await run_in_executor(self.entries, query)
-
-    async def amodels(self) -> dict[str | None, int]:
-        """`models`, without blocking the event loop."""
-        return await run_in_executor(self.models)
-
-    async def alookup(self, prompt: str, model: str | None = None) -> list[Entry]:
-        """`lookup`, without blocking the event loop."""
-        return await run_in_executor(self.lookup, prompt, model)
-
-    async def adelete(self, *ids: str) -> int:
-        """`delete`, without blocking the event loop."""
-        return await run_in_executor(self.delete, *ids)
-
-    async def aclear(
-        self, *, model: str | None = None, older_than: str | float | timedelta | None = None
-    ) -> int:
-        """`clear`, without blocking the event loop."""
-        return await run_in_executor(self.clear, model=model, older_than=older_than)
+        return self._ask("explain", lambda: self._why(what))
 
     def last_run(self) -> CellRun | None:
         """The latest cell run that made calls, or the calls made outside of cells; None before the first."""
@@ -252,45 +237,62 @@ class Session:
         """A cell as the notebook shows it, `[7]`, where its id was seen in this session."""
         return None if cell is None else self._cells.get(cell, cell[:8])
 
-    def _set(
-        self,
-        maxsize: int | Keep | None,
-        policy: Policy | Keep,
-        ttl: str | float | timedelta | Keep | None,
-        mode: str | Keep,
-    ) -> int:
-        backend = self._backend
-        new_mode = self.mode if isinstance(mode, Keep) else check_mode(mode)
-        try:
-            dropped = backend.configure(
-                maxsize=backend.maxsize if isinstance(maxsize, Keep) else maxsize,
-                policy=backend.policy if isinstance(policy, Keep) else policy,
-                ttl=backend.ttl if isinstance(ttl, Keep) else None if ttl is None else seconds(ttl),
+    def _why(self, what: str | None) -> Explanation:
+        call = missed_call(self.cache.missed.all(), what)
+        if call is not None:
+            return explain(call, self._backend, notes=self.cache.traps.notes_of(call.key[1]))
+        if what is None:
+            return no_miss(self.cache.statistics.total().hits)
+        found = self.entries(Query(id=what.lower(), limit=2)).entries if what.isalnum() else []
+        if len(found) != 1:
+            found = self.lookup(what)
+        if not found:
+            shown = what if len(what) <= 60 else f"{what[:59]}…"
+            raise EntryNotFoundError(
+                f"No call that missed lately, and no entry, goes by {shown!r}. `%llmcache why` explains the "
+                "last miss, `%llmcache last` lists the latest calls."
             )
-        except ValueError as error:
-            raise error if isinstance(error, LLMCacheError) else InvalidSettingError(str(error)) from None
-        self.cache.mode = new_mode
-        return dropped
+        return of_an_entry(found[0])
 
-    def _ask(self, what: str, run: Callable[[], T]) -> T:
-        if not self._was_active:
-            raise CacheInactiveError("The cache was not on yet: run `%llmcache on` first.")
+    def _set(self, settings: Settings) -> tuple[int, int | None]:
+        """Set what was checked. Returns how many entries had to go, and how many a store brought."""
+        if not isinstance(settings.mode, Keep):
+            self.cache.mode = check_mode(settings.mode)
+        if not isinstance(settings.store, Keep):
+            self._store = settings.store
+        limits = settings.limits(self._backend)
+        restored = self._open_store() if self.active else None
+        return self._storage.configure(limits), restored
+
+    def _put(self, found: Recording) -> Loaded:
+        put, backend = recording.put, self._backend
+        loaded = self._ask(
+            "take what was loaded",
+            lambda: put(backend, found, now=self._clock(), ttl=backend.ttl, progress=self.progress),
+        )
+        self._tell_switched(loaded.evicted)
+        return loaded
+
+    def _open_store(self) -> int | None:
+        """Have the store open that is set, if it can be. Returns how many entries it brought."""
+        before = self._storage.backend
         try:
-            return run()
-        except LLMCacheError:
-            raise
-        except Exception as error:
-            text = f"The store could not {what} ({type(error).__name__}: {error})."
-            raise BackendError(f"{text} Try again, or stop using it: `%llmcache off`.") from error
+            restored = self._storage.use(self._store)
+        except StoreError as error:
+            self.cache.warn(f"{error} The LLM cache goes on without it.")
+            return None
+        if self._storage.backend is not before:
+            self.cache.backend = self._storage.backend
+        return restored
 
-    def _remove(self, ids: list[str]) -> int:
-        count = self._ask("delete entries", lambda: self._backend.delete(ids))
-        self.cache.events.emit(Cleared(self._clock(), count))
-        return count
+    def _store_name(self) -> str | None:
+        if (store := self._storage.store) is not None:
+            return store.name
+        return None if self._store is None or self.active else shown(self._store)
 
     def _tell_switched(self, dropped: int = 0) -> None:
         if dropped:
-            self.cache.events.emit(Cleared(self._clock(), dropped))
+            self.cache.events.emit(Cleared(self._clock(), dropped, "evicted"))
         self.cache.events.emit(Switched(self._clock()))
 
     def _note_call(self, event: Event) -> None:
@@ -302,13 +304,25 @@ class Session:
             run = run.outer
             run.note(event)
         self._cells[run.id] = run.label
+        self._used.note(run.label, event)
         self._last_run = run
 
+    def _outlook(self) -> str:
+        """What becomes of a store that fails: when it is asked again, and what waits for it."""
+        backend = self._backend
+        if not isinstance(backend, TieredCache) or (pause := backend.retry_in) is None:
+            return ""
+        waiting = f", and {backend.waiting} of the entries wait to be written" if backend.waiting else ""
+        return f" It is asked again in {pause:.0f} s{waiting}."
+
     def _notes(self) -> Iterable[str]:
+        if self._storage.problem:
+            yield f"{self._storage.problem} The cache goes on without it."
         if self.cache.failing:
-            yield f"The store fails ({self.cache.failing}); calls go on without it."
+            yield f"The store fails ({self.cache.failing}); calls go on without it.{self._outlook()}"
         if self.active and (other := self._client.displaced) is not None:
             yield f"Other code set LangChain's global cache to {other}: `%llmcache on` takes it back."
+        yield from self.cache.traps.notes
 
 
 @lru_cache(maxsize=1)

@@ -49,7 +49,7 @@ class StatusView:
 
 
 def status_headline(status: Status) -> str:
-    """Whether the cache is on, and how: `LLM cache on · mode refresh · entries live 60 min · lru`."""
+    """Whether the cache is on, and how: `LLM cache on · mode refresh · store notes.sqlite`."""
     parts = ["LLM cache on" if status.active else "LLM cache off"]
     if status.mode != "on":
         parts.append(f"mode {status.mode}")
@@ -57,6 +57,8 @@ def status_headline(status: Status) -> str:
         parts.append(f"entries live {seconds(status.ttl)}")
     if status.policy != "fifo":
         parts.append(status.policy)
+    if status.store is not None:
+        parts.append(f"store {status.store}")
     return " · ".join(parts)
 
 
@@ -64,7 +66,9 @@ def activation_line(status: Status, activation: Activation) -> str:
     """What switching on did: `LLM cache on · mode refresh · at most 500 entries · the 3 oldest dropped`."""
     limit = "no maximum" if status.maxsize is None else f"at most {count(status.maxsize, 'entry', 'entries')}"
     parts = [status_headline(status), limit]
-    if activation.kept:
+    if activation.restored is not None:
+        parts.append(f"restored {count(activation.restored, 'entry', 'entries')} from {status.store}")
+    elif activation.kept:
         parts.append(f"{count(activation.kept, 'entry', 'entries')} kept")
     if activation.dropped:
         oldest = "oldest" if activation.dropped == 1 else f"{number(activation.dropped)} oldest"

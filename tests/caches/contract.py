@@ -232,6 +232,24 @@ class CacheContract(InterfaceContract):
         assert cache.get(entry().key) == entry(took=2.0, hits=2, last_used=1_002.0)
         assert len(cache) == 1
 
+    def test_keys_are_those_of_all_entries(self, cache: EntryCache) -> None:
+        assert list(cache.keys()) == []
+        keys = {(f"p{number}", configuration("m")) for number in range(7)}
+        for key in keys:
+            cache.update(*key, answer())
+        assert sorted(cache.keys()) == sorted(keys)
+
+    def test_holds_only_what_was_stored_last(self, cache: EntryCache) -> None:
+        old, new = entry(stored=1.0), entry(stored=2.0)
+        assert not cache.holds(old)
+        cache.put(old)
+        cache.touch(old.key)
+        assert cache.holds(old)
+        cache.put(new)
+        assert (cache.holds(old), cache.holds(new)) == (False, True)
+        cache.clear()
+        assert not cache.holds(new)
+
     def test_an_entry_that_was_handed_out_never_changes(self, cache: EntryCache) -> None:
         cache.put(entry())
         before = cache.get(entry().key)
@@ -254,6 +272,13 @@ class CacheContract(InterfaceContract):
         cache.put(entry())
         assert cache.delete([entry().id[:8]]) == 0
         assert len(cache) == 1
+
+    def test_discard_removes_one_by_its_key(self, cache: EntryCache) -> None:
+        for prompt in "ab":
+            cache.put(entry(prompt))
+        assert cache.discard(entry("a").key)
+        assert not cache.discard(entry("a").key)
+        assert texts(cache.entries().entries) == ["b"]
 
     def test_clear_leaves_nothing_to_list(self, cache: EntryCache) -> None:
         cache.put(entry())

@@ -79,7 +79,7 @@ class TestEntry:
         assert entry("key's", sent="").prompt == ""
 
     def test_its_id_is_the_same_in_every_kernel(self) -> None:
-        assert entry_id(("What is a cache?", "[('model_name', 'm')]")) == "84fbaed7d1dc"
+        assert entry_id(("What is a cache?", "[('model_name', 'm')]")) == "7b031e4c102f"
         assert entry_id(("\ud83d", "")) != entry_id(("", "\ud83d"))
 
 

@@ -60,7 +60,8 @@ def test_parameters_of_both_forms() -> None:
     assert parameters("[('model_name', 'm'), ('n', 2), ('stop', None)]") == {"model_name": "m", "n": "2"}
     assert parameters(serialised(seed=1))["tools"] == '[{"name": "f"}]'
     strange = "[('response_format', <class 'a.B'>)]"
-    assert parameters(strange) == {"configuration": strange}
+    assert parameters(strange) == {"response_format": "<class 'a.B'>"}
+    assert parameters("[('a', )") == {"configuration": "[('a', )"}
 
 
 @pytest.mark.parametrize(

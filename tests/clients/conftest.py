@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_openai import ChatOpenAI
 from stand_in import StandIn
 
+from llmcache_jupyter.caches.sqlite import SQLiteCache
 from llmcache_jupyter.session.cache import SessionCache
 from llmcache_jupyter.session.events import Event
 
@@ -68,9 +70,16 @@ def use() -> Iterator[Callable[[SessionCache], SessionCache]]:
     set_llm_cache(earlier)
 
 
-@pytest.fixture
-def cache(use: Callable[[SessionCache], SessionCache]) -> SessionCache:
-    return use(SessionCache())
+@pytest.fixture(params=["memory", "file"])
+def cache(
+    request: pytest.FixtureRequest, use: Callable[[SessionCache], SessionCache], tmp_path: Path
+) -> Iterator[SessionCache]:
+    """A session's cache over each backend whose answers come about differently: kept, or written and read."""
+    if request.param == "memory":
+        yield use(SessionCache())
+    else:
+        with SQLiteCache(tmp_path / "notes.sqlite") as backend:
+            yield use(SessionCache(backend))
 
 
 @pytest.fixture

@@ -337,7 +337,8 @@ class TestAnswers:
         assert [chat.invoke("Say nothing.").content for _ in range(2)] == ["", ""]
         assert server.requests == 1
 
-    def test_a_generation_of_a_class_of_its_own(self, cache: SessionCache) -> None:
+    def test_a_generation_of_a_class_of_its_own(self, use: Callable[[SessionCache], SessionCache]) -> None:
+        use(SessionCache())  # a file could not hold it
         model = OwnModel(messages=iter([]), make=lambda m: Stamp(message=m, stamp="x", notes=["n"]), calls=[])
         (first,) = model.generate([[HumanMessage("Hi")]]).generations[0]
         assert isinstance(first, Stamp)
@@ -351,10 +352,11 @@ class TestAnswers:
         self, cache: SessionCache, events: list[Event]
     ) -> None:
         model = OwnModel(messages=iter([]), make=lambda m: Locked(message=m, lock=threading.Lock()), calls=[])
-        with pytest.warns(CacheWarning, match="an answer of type Locked cannot be copied") as told:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
             answers = [model.invoke("Hi").content for _ in range(3)]
         assert answers == ["Hello."] * 3
-        assert len(told) == 1
+        assert sum("an answer of type Locked cannot be copied" in str(one.message) for one in told) == 1
         assert model.calls == ["Hi"] * 3
         assert len(cache.backend) == 0
         assert sum(isinstance(event, Stored) for event in events) == 0

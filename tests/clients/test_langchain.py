@@ -152,6 +152,7 @@ class TestBeforeLangChainIsImported:
 client.attach(cache)
 client.attach(cache)
 print(any(name.startswith("langchain") for name in sys.modules), client.displaced)
+import langchain_core.tracers.context
 from langchain_core.globals import get_llm_cache
 print(get_llm_cache() is cache, client.displaced, [f for f in sys.meta_path if f not in before])
 client.detach()

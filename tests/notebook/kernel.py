@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,14 +45,22 @@ class Kernel:
 
     def run(self, code: str, cell_id: str | None = None) -> Output:
         """What the cell shows. With `cell_id`, it is sent as JupyterLab does."""
-        output = Output()
+        return self.finish(self.send(code, cell_id))
+
+    def send(self, code: str, cell_id: str | None = None) -> str:
+        """Have the cell run. Returns what `finish` waits for."""
         metadata = {} if cell_id is None else {"cellId": cell_id}
         content = {"code": code, "silent": False, "store_history": True, "stop_on_error": True}
         message = self._client.session.msg("execute_request", content, metadata=metadata)
         self._client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
+    def finish(self, sent: str) -> Output:
+        """What a cell that was sent shows until it ends."""
+        output = Output()
         while True:
             reply = self._client.get_iopub_msg(timeout=TIMEOUT)
-            if reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+            if reply["parent_header"].get("msg_id") != sent:
                 continue
             if reply["msg_type"] == "status" and reply["content"]["execution_state"] == "idle":
                 break
@@ -70,6 +80,12 @@ class Kernel:
         content = reply["content"]
         assert content["cursor_end"] == len(code)
         return list(content["matches"])
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        pid = int(self.value("__import__('os').getpid()"))
+        os.kill(pid, signal.SIGKILL)
+        self.stop()
 
     def stop(self) -> None:
         self._client.stop_channels()

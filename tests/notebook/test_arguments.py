@@ -6,7 +6,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from llmcache_jupyter.notebook.arguments import HELP, SUBCOMMANDS, joined, parse
-from llmcache_jupyter.session.session import KEEP
+from llmcache_jupyter.session.settings import KEEP
 
 
 def told(line: str) -> str:

@@ -20,7 +20,7 @@ def offered(notebook: Notebook, line: str) -> list[str]:
     [
         ("%llmcache st", ["stats", "status"]),
         ("  x = %llmcache en", ["entries"]),
-        ("%llmcache on --", ["--maxsize", "--mode", "--policy", "--ttl"]),
+        ("%llmcache on --", ["--load", "--maxsize", "--mode", "--policy", "--store", "--ttl"]),
         ("%llmcache on --maxsize 5 --m", ["--mode"]),
         ("%llmcache on --policy ", ["fifo", "lru"]),
         ("%llmcache on --mode re", ["readonly", "refresh", "replay"]),

@@ -252,6 +252,36 @@ class TestStatsAndLast:
         assert repr(notebook.run("%llmcache last").value).startswith("No model call")
 
 
+class TestWhy:
+    def test_the_last_miss(self, filled: Notebook) -> None:
+        view = filled.run("%llmcache why").value
+        assert "of cedar in [3]" in repr(view)
+        assert "Nothing was stored for the model cedar." in view._repr_html_()
+
+    def test_a_prompt_and_an_id(self, filled: Notebook) -> None:
+        filled.run("ask('The capital of Jersey?')")
+        for what in ("The capital of Jersey?", "'The capital of Jersey?'", ids(filled)[0][:8]):
+            assert "differs at character 16" in repr(filled.run(f"%llmcache why {what}").value)
+
+    def test_a_hit(self, filled: Notebook) -> None:
+        filled.run("ask('The capital of France?')")
+        assert "stored now" in repr(filled.run("%llmcache why The capital of France?").value)
+
+    def test_before_any_call(self, notebook: Notebook) -> None:
+        notebook.run("%llmcache on")
+        assert "No call has missed yet" in repr(notebook.run("%llmcache why").value)
+
+    def test_mistakes(self, notebook: Notebook, filled: Notebook) -> None:
+        assert "goes by 'What?'" in filled.fails("%llmcache why What?")
+
+    def test_before_it_was_on(self, notebook: Notebook) -> None:
+        assert "run `%llmcache on` first" in notebook.fails("%llmcache why")
+
+    def test_after_it_was_switched_off(self, filled: Notebook) -> None:
+        filled.run("%llmcache off")
+        assert "cedar" in repr(filled.run("%llmcache why").value)
+
+
 class TestHelp:
     def test_help_and_question_marks(self, notebook: Notebook) -> None:
         help_ = notebook.run("%llmcache help").printed

@@ -226,6 +226,19 @@ class TestButtons:
         assert front.view.page["isCleared"]
         assert session.status().entries == 0
 
+    def test_clearing_a_shared_store_says_whom_it_affects(
+        self, session: Session, open_front: OpenFront
+    ) -> None:
+        store = with_store(session, FailingCache())
+        store.shared = True
+        fill(session, 3)
+        front = open_front(session)
+        front.ask("refresh")
+        question = "Remove all 3 entries, for everyone who uses FailingCache?"
+        assert front.view.page["question"] == question
+        front.ask("clear")
+        assert (front.message, len(store)) == ("3 entries cleared", 0)
+
     def test_what_was_done_stays_told_when_the_table_follows(self, session: Session, front: Front) -> None:
         front.ask("delete", id=front.view.page["rows"][0]["id"])
         session.cache.update("new question", "x", [Generation("new answer")])
@@ -470,6 +483,5 @@ class TestOutput:
 
 def with_store(session: Session, store: FailingCache) -> FailingCache:
     """The session with this store in place of its own."""
-    session._backend = store
     session.cache.backend = store
     return store

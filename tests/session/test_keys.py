@@ -19,7 +19,8 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from pydantic import BaseModel
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from llmcache_jupyter.session.keys import canonical_key
@@ -187,6 +188,91 @@ class TestWhatIsSent:
     @pytest.mark.parametrize(("one", "other"), COLLIDING)
     def test_pairs_stay_pairs(self, one: tuple[str, str], other: tuple[str, str]) -> None:
         assert canonical_key(*one) != canonical_key(*other)
+
+
+def of_model(**fields: Any) -> str:
+    """The configuration's part of the key, of a real client's call."""
+    model = ChatOpenAI(**{"model": "m", "api_key": "replay", "base_url": "http://127.0.0.1:9/v1", **fields})
+    return canonical_key("Hi", model._get_llm_string(stop=["end"]))[1]
+
+
+class TestWhoCalls:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"api_key": "sk-another"},
+            {"api_key": lambda: "sk-another"},
+            {"organization": "org-1"},
+            {"max_retries": 7},
+            {"timeout": 3},
+            {"name": "my model"},
+            {"stream_usage": True},
+            {"openai_proxy": "http://me:pw@127.0.0.1:9"},
+            {"default_headers": {"X-Api-Key": "abc", "Authorization": "Bearer abc"}},
+            {"base_url": "http://me:pw@127.0.0.1:9/v1"},
+            {"verbose": True, "tags": ["t"], "metadata": {"a": 1}, "cache": True, "callbacks": []},
+        ],
+        ids=str,
+    )
+    def test_it_makes_no_difference(self, fields: dict[str, Any]) -> None:
+        assert of_model(**fields) == of_model()
+
+    def test_a_key_from_the_environment_is_none_either(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given = of_model()
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
+        monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+        model = ChatOpenAI(model="m", base_url="http://127.0.0.1:9/v1")
+        assert canonical_key("Hi", model._get_llm_string(stop=["end"]))[1] == given
+        assert "secret" not in given
+
+    def test_a_client_whose_key_is_not_in_its_configuration(self) -> None:
+        with_key = ChatOpenAI(model="m", api_key=SecretStr("replay"))._get_llm_string()
+        model = json.loads(with_key.partition("---")[0])
+        del model["kwargs"]["openai_api_key"]
+        model["kwargs"] |= {"openai_proxy": None, "output_version": None}  # as langchain-openai 1.1 has it
+        without = json.dumps(model, sort_keys=True) + "---" + with_key.partition("---")[2]
+        assert canonical_key("Hi", without) == canonical_key("Hi", with_key)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"model": "n"},
+            {"temperature": 0.2},
+            {"temperature": 0},
+            {"seed": 1},
+            {"max_tokens": 5},
+            {"base_url": "http://127.0.0.1:8/v1"},
+            {"default_headers": {"X-Style": "short"}},
+            {"default_headers": {"X-Style": "long", "X-Api-Key": "abc"}},
+            {"extra_body": {"name": "n"}},
+            {"model_kwargs": {"user": "u"}},
+            {"n": 2},
+            {"reasoning_effort": "low"},
+        ],
+        ids=str,
+    )
+    def test_what_is_sent_does(self, fields: dict[str, Any]) -> None:
+        assert of_model(**fields) != of_model()
+
+    def test_tools_and_stop_words_stay_as_they_are(self) -> None:
+        model = ChatOpenAI(model="m", api_key=SecretStr("replay"), max_retries=7)
+        tool = {
+            "name": "f",
+            "description": "---[('stop', None)]",
+            "parameters": {"api_key": {"type": "string"}},
+        }
+        written = model._get_llm_string(stop=["end"], tools=[tool])
+        assert canonical_key("Hi", written)[1].partition("---")[2] == written.partition("---")[2]
+        again = canonical_key("Hi", canonical_key("Hi", written)[1])
+        assert again == canonical_key("Hi", written)
+
+    @pytest.mark.parametrize(
+        "llm_string",
+        ['{"a": 1}', '{"kwargs": []}---[]', '{"kwargs": {"name": 1}}', '{"broken', '{"a":' * 10_000, *TRICKY],
+        ids=lambda text: ascii(text)[:30],
+    )
+    def test_what_is_no_model_stays_as_it_is(self, llm_string: str) -> None:
+        assert canonical_key("Hi", llm_string)[1] == llm_string
 
 
 class TestWhatIsNoChat:

@@ -12,6 +12,7 @@ from langchain_core.caches import InMemoryCache as LangChainInMemoryCache
 from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.tracers import context  # noqa: F401 (else a session waits for its import)
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.errors import (
@@ -280,7 +281,7 @@ class TestFailingStore:
     def broken(self, session: Session) -> Session:
         session.activate()
         backend = FailingCache("get", "put", "touch", "delete", "entries", "models", "clear", "len")
-        session._backend = session.cache.backend = backend
+        session.cache.backend = backend
         return session
 
     def test_asking_tells_what_failed(self, broken: Session) -> None:

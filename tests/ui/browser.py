@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,10 +9,11 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from tests import apt
+
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACOS_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 PLAYWRIGHT_INSTALL = [sys.executable, "-m", "playwright", "install", "chromium"]
-APT = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
 
 ADVICE = f"""\
 No Chromium was found, and none could be installed. Install one with one of
@@ -47,16 +47,13 @@ def _download() -> str | None:
     return downloaded()
 
 
-def _install_by_apt() -> str | None:
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return None
-    for command in (["update"], ["install", "-y", "chromium"]):
-        subprocess.run(["apt-get", "-qq", *command], env=APT, check=False)
+def _install() -> str | None:
+    apt.install("chromium")
     return installed()
 
 
 def main() -> None:
-    path = installed() or downloaded() or _download() or _install_by_apt()
+    path = installed() or downloaded() or _download() or _install()
     if path is None:
         sys.exit(ADVICE)
     print(f"Browser: {path}")

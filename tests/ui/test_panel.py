@@ -41,8 +41,8 @@ CALLS = """
 from threading import Thread
 
 def ask():
-    for number in range(200):
-        session.cache.lookup(f"Which town is number {number}?", models[number % 2])
+    for number in range(1, 400, 2):
+        session.cache.lookup(f"Which town is number {number}?", models[1])
 
 threads = [Thread(target=ask) for _ in range(4)]
 for thread in threads:

@@ -1,0 +1,212 @@
+"""SQLiteCache and RedisCache side by side with those of `langchain_community.cache`; files small and large.
+
+Time is wall-clock time here: what a store costs is waiting for a disk, too. So the ratios depend on the disk,
+and on how idle the machine is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from langchain_core.caches import InMemoryCache as LangChainCache
+from langchain_core.messages import HumanMessage
+
+from benchmarks.calls import CALLS, calling
+from benchmarks.inputs import ANSWER, fresh_keys
+from benchmarks.report import Row, Target
+from benchmarks.timing import Pass, in_turns
+from llmcache_jupyter import InMemoryCache, Query, RedisCache, Session, TieredCache
+from llmcache_jupyter.caches.entry import Entry
+from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.caches.sqlite.rows import row_of
+from tests.caches.redis_server import RedisServer
+
+Cache = Any
+
+_BATCH = 50
+"""Lookups or updates in a pass."""
+_FILLED_AT_ONCE = 1_000
+
+
+def operations(size: int, rounds: int) -> Iterator[Row]:
+    """A hit, an answer stored and the bytes of an entry, in files that hold `size` entries at first."""
+    with TemporaryDirectory() as folder:
+        files = [Path(folder, name) for name in ("ours.sqlite", "other.sqlite")]
+        ours = SQLiteCache(files[0])
+        caches = [cache for cache in (ours, _community(files[1])) if cache is not None]
+        for cache in caches:
+            _store(cache, range(size))
+        yield _row("hit", [_hits(cache, size) for cache in caches], rounds, Target(8, faster=True))
+        kept = [TieredCache(InMemoryCache(), ours), *caches[1:]]
+        _look_up_once(kept[0], size)
+        yield _row("hit, read before", [_hits(cache, size) for cache in kept], rounds, None)
+        updates = [_updates(cache, size) for cache in caches]
+        yield _row("an answer stored", updates, rounds, Target(25, faster=True))
+        entries = len(ours)
+        ours.close()
+        mine, theirs = (path.stat().st_size / entries if path.exists() else None for path in files)
+        yield Row("an entry", mine or 0, theirs, theirs and (mine or 0) / theirs, unit="B")
+
+
+def server(size: int, rounds: int) -> Iterator[Row]:
+    """A hit and an answer stored, on one server on loopback, with `langchain_community`'s RedisCache."""
+    with TemporaryDirectory() as folder:
+        redis = RedisServer(Path(folder))
+        ours = RedisCache(redis.url, timeout=30)
+        try:
+            caches = [ours, *filter(None, [_community_on(redis)])]
+            for cache in caches:
+                _store(cache, range(size))
+            yield _row("hit on a server", [_hits(cache, size) for cache in caches], rounds, None)
+            kept = [TieredCache(InMemoryCache(), ours), *caches[1:]]
+            _look_up_once(kept[0], size)
+            yield _row("hit on a server, read before", [_hits(cache, size) for cache in kept], rounds, None)
+            updates = [_updates(cache, size) for cache in caches]
+            yield _row("an answer stored on a server", updates, rounds, None)
+        finally:
+            ours.close()
+            redis.stop()
+
+
+def invoke(rounds: int) -> Iterator[Row]:
+    """`ChatOpenAI.invoke` on a hit through a session with a store, and through LangChain's own cache."""
+    messages = [HumanMessage("What is the capital of France?")]
+    with TemporaryDirectory() as folder:
+        session = Session()
+        session.activate(store=str(Path(folder, "notes.sqlite")))
+        try:
+            ours, other = (calling(cache, list(messages)) for cache in (session.cache, LangChainCache()))
+            result = in_turns(ours, other, rounds).each(CALLS)
+            yield Row("hit, a session with a store", result.ours, result.other, result.ratio, Target(1.35))
+        finally:
+            session.deactivate()
+
+
+def sizes(entries: Iterable[int], rounds: int) -> Iterator[Row]:
+    """Opening a file, a page of it and a search, by how many entries are in it; compared with the fewest."""
+    first: dict[str, float] = {}
+    for size in entries:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "notes.sqlite")
+            begin = perf_counter()
+            fill(path, size)
+            yield Row(f"fill {size:,}, an entry", (perf_counter() - begin) / size)
+            for what, took in _looks(path, size, rounds).items():
+                small = first.setdefault(what, took)
+                yield Row(f"{what}, {size:,} entries", took, small, took / small)
+
+
+def fill(path: Path, size: int) -> None:
+    """A file with so many entries, stored in few transactions."""
+    with SQLiteCache(path) as cache:
+        for start in range(0, size, _FILLED_AT_ONCE):
+            numbers = range(start, min(start + _FILLED_AT_ONCE, size))
+            with cache._writing() as writer:
+                for number, key in zip(numbers, fresh_keys(numbers), strict=True):
+                    cache._insert(writer, row_of(Entry(key, [ANSWER], 1e9 + number)))
+
+
+def _looks(path: Path, size: int, rounds: int) -> dict[str, float]:
+    def opening() -> None:
+        SQLiteCache(path).close()
+
+    took = {"open": _median(opening, rounds)}
+    with SQLiteCache(path) as cache:
+
+        def search() -> None:
+            assert cache.entries(Query(text="country 0?")).total == 1
+
+        took["a page"] = _median(lambda: cache.entries(Query(offset=size // 2)), rounds)
+        took["the first page, by answer"] = _median(lambda: cache.entries(Query(sort="answer")), rounds)
+        took["a search"] = _median(search, rounds)
+    return took
+
+
+def _median(act: Callable[[], object], rounds: int) -> float:
+    times = []
+    for _ in range(rounds + 1):
+        begin = perf_counter()
+        act()
+        times.append(perf_counter() - begin)
+    return sorted(times[1:])[rounds // 2]  # the first time fills SQLite's memory
+
+
+def _community(path: Path) -> Cache | None:
+    """LangChain's, if it is installed: `make bench` does so, `make test` runs without it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it is no longer maintained
+        try:
+            from langchain_community.cache import SQLiteCache as CommunityCache
+        except ImportError:
+            return None
+        return CommunityCache(str(path))
+
+
+def _community_on(server: RedisServer) -> Cache | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from langchain_community.cache import RedisCache as CommunityCache
+        except ImportError:
+            return None
+        return CommunityCache(server.client())
+
+
+def _look_up_once(cache: Cache, size: int) -> None:
+    for prompt, llm_string in fresh_keys(range(size)):
+        cache.lookup(prompt, llm_string)
+
+
+def _store(cache: Cache, numbers: range) -> None:
+    for prompt, llm_string in fresh_keys(numbers):
+        cache.update(prompt, llm_string, [ANSWER])
+
+
+def _hits(cache: Cache, size: int) -> Pass:
+    starts = count(0, _BATCH)
+
+    def look_up() -> float:
+        start = next(starts)
+        keys = fresh_keys(number % size for number in range(start, start + _BATCH))
+        with _quiet():
+            begin = perf_counter()
+            for prompt, llm_string in keys:
+                assert cache.lookup(prompt, llm_string)
+            return perf_counter() - begin
+
+    return look_up
+
+
+def _updates(cache: Cache, size: int) -> Pass:
+    starts = count(size, _BATCH)
+
+    def update() -> float:
+        start = next(starts)
+        keys = fresh_keys(range(start, start + _BATCH))
+        begin = perf_counter()
+        for prompt, llm_string in keys:
+            cache.update(prompt, llm_string, [ANSWER])
+        return perf_counter() - begin
+
+    return update
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each of LangChain's lookups warns of its own `loads`
+        yield
+
+
+def _row(what: str, passes: list[Pass], rounds: int, target: Target | None) -> Row:
+    if len(passes) == 1:
+        return Row(what, sorted(passes[0]() for _ in range(rounds))[rounds // 2] / _BATCH)
+    result = in_turns(passes[0], passes[1], rounds).each(_BATCH)
+    return Row(what, result.ours, result.other, result.ratio, target)

@@ -1,0 +1,197 @@
+"""Generations as JSON text and back, with a version. Never pickle.
+
+What is read may come from a file that someone was sent. Reading builds plain values, and of classes only
+those that were registered here, from fields that the registered function knows by name. It imports nothing
+that the text names, reads no environment variable and runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from llmcache_jupyter.caches.generation import Generation
+from llmcache_jupyter.errors import DecodingError, EncodingError
+
+VERSION = 1
+MAX_DEPTH = 100
+MAX_LENGTH = 32 * 2**20
+
+Fields = dict[str, Any]
+Take = Callable[[Any], Fields]
+Build = Callable[[Fields], Any]
+
+_takes: dict[str, Take] = {}
+_builds: dict[str, Build] = {}
+
+
+def register(name: str, take: Take, build: Build) -> None:
+    """Teach the codec a class of generations.
+
+    - `name`: what the text calls it: `class_name` of its objects.
+    - `take`: an object's fields, as values that `plain` lets through or refuses.
+    - `build`: the object, of fields that may be hostile; whatever it raises is a DecodingError to the reader.
+    """
+    _takes[name] = take
+    _builds[name] = build
+
+
+def encode(generations: Sequence[Any]) -> str:
+    """The generations as one line of JSON text.
+
+    - It holds no lone surrogate, whatever the answers hold.
+
+    Raises:
+        EncodingError: one is of a class that was not registered, or holds a value that JSON cannot.
+    """
+    text = _dump({"v": VERSION, "generations": coded(generations)})
+    if len(text) > MAX_LENGTH:
+        raise EncodingError(f"an answer of {len(text):,} characters is too long for a store ({MAX_LENGTH:,})")
+    return text
+
+
+def decode(text: str) -> list[Any]:
+    """The generations of text that `encode` wrote.
+
+    Raises:
+        DecodingError: it is no such text, is of a newer version, or names a class that was not registered.
+    """
+    document = _load(text)
+    if not isinstance(document, dict):
+        raise DecodingError("it is no JSON object")
+    version = document.get("v")
+    if type(version) is not int or version != VERSION:
+        raise DecodingError(f"it is in format {str(version)[:20]}, and this version reads format {VERSION}")
+    return built(document.get("generations"))
+
+
+def coded(generations: Sequence[Any]) -> list[Fields]:
+    """The generations as values that JSON can hold.
+
+    Raises:
+        EncodingError: one is of a class that was not registered, or holds a value that JSON cannot.
+    """
+    values = []
+    for generation in generations:
+        name = class_name(generation)
+        if name not in _takes:
+            raise EncodingError(f"an answer of type {name} cannot be written to a store")
+        values.append({"type": name, **plain(_takes[name](generation))})
+    return values
+
+
+def built(values: Any) -> list[Any]:
+    """The generations of values that `coded` made, of JSON that `check_depth` let through.
+
+    Raises:
+        DecodingError: they are no such values, or name a class that was not registered.
+    """
+    if not isinstance(values, list) or not values:
+        raise DecodingError("it holds no generations")
+    return [_build(fields) for fields in values]
+
+
+def class_name(value: Any) -> str:
+    """How the text calls an object's class. A subclass is another class."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """`value` as JSON text can hold it, so that what is read is equal to it.
+
+    Raises:
+        EncodingError: there is no such text. The message names the type.
+    """
+    if depth > MAX_DEPTH:
+        raise EncodingError(f"an answer nested deeper than {MAX_DEPTH} levels cannot be written to a store")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if type(value) is list:
+        return [plain(part, depth + 1) for part in value]
+    if type(value) is dict and all(isinstance(name, str) for name in value):
+        return {str.__str__(name): plain(part, depth + 1) for name, part in value.items()}
+    shown = f"the number {value}" if isinstance(value, float) else f"a value of type {class_name(value)}"
+    raise EncodingError(f"{shown} inside an answer cannot be written to a store")
+
+
+def _dump(document: Fields) -> str:
+    try:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: only an escape can hold it
+        return json.dumps(document, separators=(",", ":"))
+    except ValueError as error:  # an int of thousands of digits
+        raise EncodingError(f"an answer cannot be written to a store: {error}") from None
+    return text
+
+
+def _load(text: str) -> Any:
+    if len(text) > MAX_LENGTH:
+        raise DecodingError(f"{len(text):,} characters are too many for an answer ({MAX_LENGTH:,})")
+    try:
+        document = _decoder.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise DecodingError(f"it is no JSON: {error}") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be too deep
+        check_depth(document)
+    return document
+
+
+def check_depth(document: Any) -> None:
+    """Raises DecodingError where JSON values are nested deeper than an answer may be."""
+    level, depth = [document], 0
+    while level:
+        # an answer's own fields are some levels deep: what may be written can be read
+        if depth > MAX_DEPTH + 5:
+            raise DecodingError(f"it is nested deeper than {MAX_DEPTH} levels")
+        inside = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [part for parts in inside for part in parts if isinstance(part, dict | list)]
+        depth += 1
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _no_number(digits)
+
+
+# made once: `json.loads` with these settings makes one at each call
+_decoder = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+
+
+def _build(fields: Any) -> Any:
+    name = fields.get("type") if isinstance(fields, dict) else None
+    if not isinstance(name, str) or name not in _builds:
+        raise DecodingError(f"{str(name)[:80]!r} is no type of answer that can be read")
+    try:
+        return _builds[name](fields)
+    except DecodingError:
+        raise
+    except Exception as error:
+        raise DecodingError(f"it is no {name} ({type(error).__name__})") from error
+
+
+def _take_generation(generation: Generation) -> Fields:
+    return {"text": generation.text, "generation_info": generation.generation_info}
+
+
+def _build_generation(fields: Fields) -> Generation:
+    text, info = fields["text"], fields["generation_info"]
+    if not isinstance(text, str) or not isinstance(info, dict | None):
+        raise DecodingError("it is no Generation: its text is no text, or its generation_info no object")
+    return Generation(text, info)
+
+
+register("llmcache_jupyter.caches.generation.Generation", _take_generation, _build_generation)

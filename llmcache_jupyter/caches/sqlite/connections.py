@@ -1,0 +1,222 @@
+"""The connections to one SQLite file: several that read, one that writes. Safe under threads and forks."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from llmcache_jupyter.errors import StoreError
+
+Rows = list[tuple[Any, ...]]
+
+_READ_TIMEOUT, _WRITE_TIMEOUT, _FORK_TIMEOUT = 1.0, 10.0, 1.0
+_IDLE_READERS = 8
+_LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
+_SETTINGS = (
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16000",
+)
+_HINTS = {
+    sqlite3.SQLITE_BUSY: "another program keeps it locked: close that one, or try again",
+    sqlite3.SQLITE_LOCKED: "another program keeps it locked: close that one, or try again",
+    sqlite3.SQLITE_READONLY: "it cannot be written to: make the file and its folder writable, or use a copy",
+    sqlite3.SQLITE_PERM: "it cannot be opened: make the file and its folder readable and writable",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: is its folder there, readable and writable?",
+    sqlite3.SQLITE_FULL: "the disk is full: make room, or clear old entries",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full: make room, or use another place",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: move it away, and a new one is made",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite file: name another one",
+}
+
+
+class Connections:
+    """The open connections to `path`.
+
+    - A reader sees each transaction of this and other processes as a whole, and waits for no writer.
+    - One transaction writes at a time. Either all of it is stored, or nothing.
+    - A fork closes them before, but for those that another thread is using: the child would take its parent's
+      locks for its own, and write to a log that the parent clears away. Each opens its own again.
+    - `on_fork` is called in the child.
+
+    All methods raise StoreError, with what to do, where SQLite fails.
+    """
+
+    def __init__(self, path: Path, on_fork: Callable[[], None] = lambda: None) -> None:
+        self.path = path
+        self._on_fork = on_fork
+        self._closed = False
+        self._write_lock = threading.RLock()
+        self._is_quiet = False
+        self._writer: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []
+        _alive.add(self)
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """The rows of one query."""
+        reader = self._borrow()
+        try:
+            return reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+        finally:
+            self._give_back(reader)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose queries all see the file as it was at the first."""
+        reader = self._borrow()
+        try:
+            reader.execute("BEGIN")
+            try:
+                yield reader
+            finally:
+                if reader.in_transaction:
+                    reader.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+        finally:
+            self._give_back(reader)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection that writes, in a transaction: committed at the end, taken back on any error."""
+        with self._write_lock:
+            try:
+                writer = self._open_writer()
+                writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield writer
+                    writer.execute("COMMIT")
+                finally:
+                    if writer.in_transaction:
+                        writer.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise store_error(error, self.path) from error
+
+    def close(self) -> None:
+        """Close all. What is being read or written ends first, or is given up with its own error."""
+        self._closed = True
+        with self._write_lock:
+            self._close_readers()
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.close()  # last, because only a writer clears the log away
+
+    def before_fork(self) -> None:
+        """Close what is not in use, and let nothing be written until the fork is done."""
+        self._is_quiet = self._write_lock.acquire(timeout=_FORK_TIMEOUT)
+        self._close_readers()
+        if self._is_quiet and self._writer is not None and not self._writer.in_transaction:
+            self._writer.close()
+            self._writer = None
+
+    def after_fork(self) -> None:
+        """In the parent: go on."""
+        if self._is_quiet:
+            self._write_lock.release()
+
+    def forget(self) -> None:
+        """In the child: begin anew. What another thread of the parent was using is left alone."""
+        self._write_lock, self._writer, self._readers = threading.RLock(), None, []
+        self._on_fork()
+
+    def _borrow(self) -> sqlite3.Connection:
+        self._check_open()
+        try:
+            return self._readers.pop()
+        except IndexError:
+            reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
+        try:
+            reader.execute("PRAGMA query_only = ON")
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _give_back(self, reader: sqlite3.Connection) -> None:
+        if len(self._readers) >= _IDLE_READERS:
+            reader.close()
+            return
+        self._readers.append(reader)
+        if self._closed:
+            self._close_readers()
+
+    def _close_readers(self) -> None:
+        while self._readers:
+            try:
+                self._readers.pop().close()
+            except IndexError:  # another thread took the last one
+                return
+
+    def _open_writer(self) -> sqlite3.Connection:
+        self._check_open()
+        if self._writer is None:
+            writer = connect(self.path, "mode=rw", _WRITE_TIMEOUT)
+            try:
+                writer.execute("PRAGMA synchronous = NORMAL")
+                writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+                writer.execute("CREATE TEMP TABLE leaving (row INTEGER PRIMARY KEY)")
+            except BaseException:
+                writer.close()
+                raise
+            self._writer = writer
+        return self._writer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.path} was closed: make a new SQLiteCache of it.")
+
+
+def connect(path: Path, mode: str, timeout: float = _WRITE_TIMEOUT) -> sqlite3.Connection:
+    """A connection without implicit transactions; `mode` as in SQLite's URIs. Raises StoreError."""
+    address = f"file:///{quote(os.fsencode(path.as_posix().lstrip('/')), safe='/:')}?{mode}"
+    try:
+        connection = sqlite3.connect(
+            address, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout
+        )
+        # text that is none, in a file that someone planted, is shown as far as it goes
+        connection.text_factory = lambda text: text.decode(errors="replace")
+        try:
+            for setting in _SETTINGS:
+                connection.execute(setting)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+    return connection
+
+
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """What SQLite's error means for the file at `path`, and what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    hint = _HINTS.get(code, "try again, or use another file")
+    return StoreError(f"{path}: {hint} ({error}).")
+
+
+_alive: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _of_all(method: Callable[[Connections], None]) -> Callable[[], None]:
+    def call() -> None:
+        for connections in list(_alive):
+            method(connections)
+
+    return call
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_of_all(Connections.before_fork),
+        after_in_parent=_of_all(Connections.after_fork),
+        after_in_child=_of_all(Connections.forget),
+    )

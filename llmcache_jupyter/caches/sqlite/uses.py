@@ -1,0 +1,88 @@
+"""Hits that are not written yet: they go to a store's file many at a time, not one transaction each."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+
+_MANY = 1_000
+_LONG = 2.0  # seconds
+_BOUND = 10_000
+_LATEST = 2**53  # a file may hold any number, and things that are none
+
+
+@dataclass(slots=True)
+class Use:
+    """How many hits an entry had since they were last written, and when the last one was."""
+
+    hits: int
+    last: float
+
+
+class Uses:
+    """The hits of this process that no transaction has written yet, by the digest of their key.
+
+    - The order is that of the last hits, for `"lru"`.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop them: in a forked child they are the parent's."""
+        self._lock = threading.Lock()
+        self._pending: dict[bytes, Use] = {}
+        self._hits = 0
+        self._since: float | None = None
+
+    def note(self, digest: bytes, now: float) -> bool:
+        """Count a hit. Returns whether it is time to write."""
+        with self._lock:
+            use = self._pending.pop(digest, None)
+            self._pending[digest] = Use(1 if use is None else use.hits + 1, now)
+            self._hits += 1
+            if self._since is None:
+                self._since = now
+            return self._hits >= _MANY or now - self._since >= _LONG
+
+    def of(self, digest: bytes) -> Use | None:
+        """What is not written yet of one entry."""
+        return self._pending.get(digest)
+
+    def __bool__(self) -> bool:
+        return bool(self._pending)
+
+    def take(self) -> dict[bytes, Use]:
+        """All of them; they are no longer here."""
+        with self._lock:
+            taken, self._pending = self._pending, {}
+            self._hits, self._since = 0, None
+        return taken
+
+    def put_back(self, taken: dict[bytes, Use], now: float) -> None:
+        """Keep what could not be written for the next time, unless it has become too much."""
+        with self._lock:
+            later = self._pending
+            self._pending = taken
+            for digest, use in later.items():
+                earlier = taken.pop(digest, None)
+                taken[digest] = Use(use.hits + (earlier.hits if earlier else 0), use.last)
+            while len(taken) > _BOUND:
+                del taken[next(iter(taken))]
+            self._hits, self._since = 0, now if taken else None
+
+
+def write_uses(connection: sqlite3.Connection, taken: dict[bytes, Use]) -> None:
+    """Count these hits in the file, within the caller's transaction."""
+    if not taken:
+        return
+    ((newest,),) = connection.execute("SELECT max(used) FROM entries WHERE used BETWEEN 0 AND ?", [_LATEST])
+    connection.executemany(
+        "UPDATE entries SET hits = hits + ?, last_used = max(coalesce(last_used, 0), ?), used = ? "
+        "WHERE digest = ?",
+        [
+            (use.hits, use.last, (newest or 0) + number, digest)
+            for number, (digest, use) in enumerate(taken.items(), start=1)
+        ],
+    )

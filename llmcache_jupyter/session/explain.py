@@ -1,0 +1,209 @@
+"""Why a call was not a hit: the nearest stored call, and in what it differs."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from llmcache_jupyter.caches import Entry, EntryCache, Key
+from llmcache_jupyter.caches.entry import entry_id
+from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.caches.prompt import asked
+from llmcache_jupyter.errors import EntryNotFoundError
+from llmcache_jupyter.session.difference import Difference, differences
+from llmcache_jupyter.session.missed import Fate, MissedCall
+from llmcache_jupyter.views.format import seconds
+
+_STEPS = 64
+_FINALISTS = 8
+_SAME_LLM_STRING, _SAME_MODEL = 0.3, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a call was not a hit.
+
+    - `call`: the call; None where there was none yet, or where it was none that missed.
+    - `reason`: a sentence.
+    - `nearest`: the id of the stored entry that is most like it; None where nothing else matters.
+    - `differences`: in what the call differs from that entry.
+    - `stored_now`: whether its answer has been stored since: the next identical call is a hit.
+    - `notes`: traps that the model's calls have met.
+    """
+
+    call: MissedCall | None
+    reason: str
+    nearest: str | None = None
+    differences: tuple[Difference, ...] = ()
+    stored_now: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def explain(call: MissedCall, backend: EntryCache, *, notes: Iterable[str] = ()) -> Explanation:
+    """Why this call was not a hit, as far as the entries that are there now can tell."""
+    stored = backend.get(call.key) is not None
+    reason = _own_reason(call)
+    if reason is not None:
+        return Explanation(call, reason, stored_now=stored, notes=tuple(notes))
+    nearest, found = _nearest(call, backend)
+    if nearest is None or _is_far(call, nearest, backend):
+        return Explanation(call, _nothing(call, nearest), stored_now=stored, notes=tuple(notes))
+    entry, in_all = entry_id(nearest), "one thing" if len(found) == 1 else f"{len(found)} things"
+    reason = f"Nothing was stored for this call. The nearest, entry {entry}, differs in {in_all}."
+    return Explanation(call, reason, entry, tuple(found), stored, tuple(notes))
+
+
+def _own_reason(call: MissedCall) -> str | None:
+    """Why it missed, where that lies in no other entry."""
+    if call.reason == "off":
+        return "Mode off: the cache was not asked, and nothing was stored."
+    if call.reason == "refresh":
+        return "Mode refresh: the model was asked anew, whatever was stored."
+    if call.reason == "failed":
+        return f"The store failed ({call.error or 'no details'}), so the model was asked."
+    return None if call.fate is None else _FATES[call.fate.what](call, call.fate)
+
+
+def _expired(call: MissedCall, fate: Fate) -> str:
+    ago = "" if fate.at is None else f" {seconds(max(0.0, call.at - fate.at))} before"
+    return f"Its entry had expired{ago}: entries live only for a time (`%llmcache on --ttl none` keeps them)."
+
+
+def _evicted(_call: MissedCall, fate: Fate) -> str:
+    limit = "" if fate.maxsize is None else f" (maxsize {fate.maxsize})"
+    return f"Its entry was evicted{limit}: there was no room. `%llmcache on --maxsize N` makes more."
+
+
+def _gone(_call: MissedCall, fate: Fate) -> str:
+    seen = f"Its entry, seen at {_clock(fate.at)}, was gone"
+    return f"{seen}: removed by another kernel, or the store is another one."
+
+
+_FATES: dict[str, Callable[[MissedCall, Fate], str]] = {
+    "cleared": lambda _, fate: f"Its entry was cleared at {_clock(fate.at)}.",
+    "deleted": lambda _, fate: f"Its entry was deleted at {_clock(fate.at)}.",
+    "expired": _expired,
+    "evicted": _evicted,
+    "gone": _gone,
+}
+
+
+def _nothing(call: MissedCall, nearest: Key | None) -> str:
+    if nearest is None:
+        return "Nothing was stored at all."
+    return f"Nothing was stored for {_model(call)}."
+
+
+def _is_far(call: MissedCall, nearest: Key, backend: EntryCache) -> bool:
+    """Whether the nearest is another prompt for another model, and this one has no other entry."""
+    if model_name(nearest[1]) == call.model or nearest[0] == call.key[0]:
+        return False
+    return backend.models().get(call.model, 0) <= (backend.get(call.key) is not None)
+
+
+def _nearest(call: MissedCall, backend: EntryCache) -> tuple[Key | None, list[Difference]]:
+    """The stored key that is most like the call's, which was there when it missed; and what differs."""
+    best: tuple[tuple[int, float], Key, list[Difference]] | None = None
+    for likeness, key in _ranked(call.key, backend.keys()):
+        entry = backend.get(key)
+        if entry is None or entry.stored > call.at:
+            continue
+        found = differences(key, call.key)
+        if best is None or (len(found), -likeness) < best[0]:
+            best = (len(found), -likeness), key, found
+    return (None, []) if best is None else best[1:]
+
+
+def _ranked(wanted: Key, keys: Iterable[Key]) -> list[tuple[float, Key]]:
+    """The few keys that are most like the wanted one, with how much: 0 to 2.
+
+    - Cheap for 100,000: how much of the prompts' beginnings and ends is equal is found by halves, in 64ths,
+      and only for those that could be among the few.
+    """
+    prompt, llm_string = wanted
+    name = model_name(llm_string)
+    beginnings = [prompt[: len(prompt) * step // _STEPS] for step in range(_STEPS + 1)]
+    ends = [prompt[len(prompt) - len(prompt) * step // _STEPS :] for step in range(_STEPS + 1)]
+    bonus: dict[str, float] = {llm_string: _SAME_LLM_STRING}
+    best: list[tuple[float, int, Key]] = []
+    needed = 0.0
+    for number, key in enumerate(keys):
+        other, configuration = key
+        extra = bonus.get(configuration)
+        if extra is None:
+            extra = bonus[configuration] = _SAME_MODEL if model_name(configuration) == name else 0.0
+        share = (min(len(prompt), len(other)) + 1) / (max(len(prompt), len(other)) + 1)
+        if share + extra <= needed and other != prompt:
+            continue
+        if other == prompt:
+            if configuration == llm_string:
+                continue
+            likeness = 1.5 + extra
+        else:
+            same = _highest(beginnings, other.startswith) + _highest(ends, other.endswith)
+            likeness = min(share, same / _STEPS) + extra
+        if len(best) < _FINALISTS:
+            heapq.heappush(best, (likeness, -number, key))
+        elif likeness > best[0][0]:
+            heapq.heapreplace(best, (likeness, -number, key))
+        needed = best[0][0] if len(best) == _FINALISTS else 0.0
+    return [(likeness, key) for likeness, _, key in sorted(best, reverse=True)]
+
+
+def _highest(parts: list[str], fits: Callable[[str], bool]) -> int:
+    """The number of the last part that fits; each part holds those before it."""
+    low, high = 0, _STEPS
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(parts[middle]):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _model(call: MissedCall) -> str:
+    return f"the model {call.model}" if call.model else "this model"
+
+
+def _clock(at: float | None) -> str:
+    return "an unknown time" if at is None else time.strftime("%H:%M", time.localtime(at))
+
+
+def missed_call(calls: Iterable[MissedCall], what: str | None) -> MissedCall | None:
+    """The latest of the calls, or the latest that goes by this id, beginning of an id or prompt; or None.
+
+    Raises:
+        EntryNotFoundError: several ids begin so.
+    """
+    if what is None:
+        return next(iter(calls), None)
+    known = list(calls)
+    found = {call.id: call for call in reversed(known) if call.id.startswith(what.lower())}
+    if len(found) > 1:
+        some = ", ".join(list(found)[:5])
+        raise EntryNotFoundError(
+            f"{len(found)} calls' ids begin with {what!r} ({some}): write more of the one you mean."
+        )
+    words = what.split()
+    said = (call for call in known if words in (asked(call.sent).split(), call.sent.split()))
+    return next(iter(found.values()), None) or next(said, None)
+
+
+def no_miss(hits: int) -> Explanation:
+    """What there is to say before the first miss."""
+    calls = f" All {hits} calls were hits." if hits > 1 else " The one call was a hit." if hits else ""
+    return Explanation(None, f"No call has missed yet in this session.{calls}")
+
+
+def of_an_entry(entry: Entry) -> Explanation:
+    """What there is to say of an entry that no remembered call missed."""
+    hits = f"It has answered {entry.hits} {'call' if entry.hits == 1 else 'calls'}." if entry.hits else ""
+    return Explanation(
+        None,
+        f"It is stored, since {_clock(entry.stored)}: an identical call is a hit. {hits}".rstrip(),
+        entry.id,
+        stored_now=True,
+    )

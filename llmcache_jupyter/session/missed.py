@@ -1,0 +1,109 @@
+"""Missed calls: what was asked when a call was not a hit, and what was known at that moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Literal
+
+from llmcache_jupyter.caches import Key
+from llmcache_jupyter.session.events import Cleared, Event, Hit, MissReason, Removal, Stored
+
+_MAX_CALLS = 200
+_MAX_ENTRIES = 20_000
+_MAX_REMOVALS = 500
+
+What = Removal | Literal["expired", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an entry that was here: when it was stored or last seen, and when and how it went."""
+
+    what: What
+    at: float | None = None
+    maxsize: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MissedCall:
+    """A call that was not a hit.
+
+    - `key`, `sent`: what it asked for, and the prompt as it was sent.
+    - `at`: when, in seconds since the epoch.
+    - `reason`: as in the event `Miss`; `error` is the store's where that is "failed".
+    - `fate`: what had become of the entry that would have answered it; None where none was seen.
+    """
+
+    id: str
+    key: Key
+    sent: str
+    model: str | None
+    cell: str | None
+    at: float
+    reason: MissReason
+    error: str | None = None
+    fate: Fate | None = None
+
+
+class MissedCalls:
+    """The latest 200 calls that were not hits, and what this session saw of its entries.
+
+    - `note` is meant as a subscriber.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: deque[MissedCall] = deque(maxlen=_MAX_CALLS)
+        self._last_seen: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+        self._removals: deque[Cleared] = deque(maxlen=_MAX_REMOVALS)
+        self._last_eviction: float | None = None
+
+    def add(self, call: MissedCall) -> None:
+        """Remember a missed call."""
+        with self._lock:
+            self._calls.append(call)
+
+    def all(self) -> list[MissedCall]:
+        """The missed calls, the latest first."""
+        with self._lock:
+            return list(reversed(self._calls))
+
+    def note(self, event: Event) -> None:
+        """Follow what becomes of entries."""
+        with self._lock:
+            match event:
+                case Stored(id=id, at=at, evicted=evicted):
+                    self._see(id, at, stored=True)
+                    self._last_eviction = at if evicted else self._last_eviction
+                case Hit(id=id, at=at):
+                    self._see(id, at, stored=False)
+                case Cleared(count=count) if count != 0:
+                    self._removals.append(event)
+
+    def fate(self, entry: str, now: float, *, maxsize: int | None, ttl: float | None) -> Fate | None:
+        """What has become of the entry with this id, which is no longer there; None where none was seen."""
+        with self._lock:
+            seen = self._last_seen.get(entry)
+            if seen is None:
+                return None
+            at, was_stored = seen
+            removals = [removal for removal in self._removals if removal.at >= at]
+            evicted = self._last_eviction
+        for removal in reversed(removals):
+            if removal.why != "evicted" and (removal.ids is None or entry in removal.ids):
+                return Fate(removal.why, removal.at)
+        if ttl is not None and was_stored and now - at >= ttl:
+            return Fate("expired", at + ttl)
+        if any(removal.why == "evicted" for removal in removals) or (evicted is not None and evicted >= at):
+            return Fate("evicted", maxsize=maxsize)
+        return Fate("gone", at)
+
+    def _see(self, entry: str, at: float, *, stored: bool) -> None:
+        earlier = self._last_seen.get(entry)
+        if stored or earlier is None or not earlier[1]:
+            self._last_seen[entry] = at, stored
+        self._last_seen.move_to_end(entry)
+        if len(self._last_seen) > _MAX_ENTRIES:
+            self._last_seen.popitem(last=False)

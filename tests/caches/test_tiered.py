@@ -1,0 +1,381 @@
+"""TieredCache: the contract over every kind of tier, and what becomes of calls when the slow tier fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTestSuite
+
+from llmcache_jupyter import (
+    EncodingError,
+    Entry,
+    EntryCache,
+    InMemoryCache,
+    InvalidSettingError,
+    Query,
+    SQLiteCache,
+    TieredCache,
+)
+from llmcache_jupyter.caches.selection import select
+from tests.caches.contract import CacheContract, FakeClock, entry, texts
+from tests.fakes import FailingCache
+
+READS = ("get", "entries", "models", "len")
+WRITES = ("put", "touch")
+
+
+class Told:
+    """Remembers what a TieredCache tells."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, Exception]] = []
+        self.recoveries: list[str] = []
+
+    def failed(self, operation: str, error: Exception) -> None:
+        self.failures.append((operation, error))
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def timer() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def slow() -> FailingCache:
+    return FailingCache()
+
+
+@pytest.fixture
+def tiered(slow: FailingCache, told: Told, timer: FakeClock) -> TieredCache:
+    return TieredCache(
+        InMemoryCache(clock=lambda: 1_000.0),
+        slow,
+        on_failure=told.failed,
+        on_recovery=told.recoveries.append,
+        timer=timer,
+    )
+
+
+class TestContract(CacheContract):
+    @pytest.fixture(params=["memory", "SQLite", "tiers", "reads fail", "writes fail", "all fails"])
+    def cache(self, request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> Iterator[EntryCache]:
+        with ExitStack() as stack:
+
+            def sqlite(name: str) -> SQLiteCache:
+                return stack.enter_context(SQLiteCache(tmp_path / name, clock=clock))
+
+            def memory() -> InMemoryCache:
+                return InMemoryCache(clock=clock)
+
+            slow: dict[str, Any] = {
+                "memory": memory,
+                "SQLite": lambda: sqlite("a.sqlite"),
+                "tiers": lambda: TieredCache(memory(), sqlite("b.sqlite")),
+                "reads fail": lambda: FailingCache(*READS),
+                "writes fail": lambda: FailingCache(*WRITES),
+                "all fails": lambda: FailingCache(*READS, *WRITES),
+            }
+            yield TieredCache(memory(), slow[request.param]())
+
+
+class TestLangChainSync(SyncCacheTestSuite):
+    @pytest.fixture
+    def cache(self, tmp_path: Path) -> Iterator[Any]:
+        with SQLiteCache(tmp_path / "a.sqlite") as slow:
+            yield TieredCache(InMemoryCache(), slow)
+
+
+class TestLangChainAsync(AsyncCacheTestSuite):
+    @pytest.fixture
+    async def cache(self, tmp_path: Path) -> Any:
+        with SQLiteCache(tmp_path / "a.sqlite") as slow:
+            yield TieredCache(InMemoryCache(), slow)
+
+
+class TestTiers:
+    def test_what_is_stored_is_in_both(self, tiered: TieredCache, slow: FailingCache) -> None:
+        tiered.put(entry())
+        assert slow.get(entry().key) == entry()
+        slow.broken = {"get"}
+        assert tiered.get(entry().key) == entry()
+
+    def test_what_the_slow_tier_has_is_put_into_the_fast_one(
+        self, tiered: TieredCache, slow: FailingCache
+    ) -> None:
+        slow.put(entry())
+        assert tiered.get(entry().key) == entry()
+        slow.broken = {"get"}
+        assert tiered.get(entry().key) == entry()
+        assert tiered.get(("absent", "m")) is None
+
+    @pytest.mark.parametrize("way", ["sync", "async"])
+    async def test_what_another_kernel_removed_or_replaced_is_not_served(
+        self, tiered: TieredCache, slow: FailingCache, way: str
+    ) -> None:
+        async def get() -> Entry | None:
+            return tiered.get(entry().key) if way == "sync" else await tiered.aget(entry().key)
+
+        tiered.put(entry())
+        slow.put(entry(text="newer", stored=2_000.0))
+        assert await get() == entry(text="newer", stored=2_000.0)
+        slow.clear()
+        assert await get() is None
+        slow.broken = {"get"}
+        assert await get() is None
+
+    def test_limits_hold_for_both(self, tiered: TieredCache, slow: FailingCache) -> None:
+        for number in range(5):
+            tiered.put(entry(str(number), stored=float(number)))
+        assert tiered.configure(maxsize=3, policy="lru", ttl=1e12) == 2
+        assert (tiered.maxsize, tiered.policy, tiered.ttl) == (3, "lru", 1e12)
+        assert (slow.maxsize, slow.policy, slow.ttl) == (3, "lru", 1e12)
+        assert (len(tiered), len(slow)) == (3, 3)
+        assert tiered.put(entry("new", stored=9.0)) == 1
+
+    def test_a_setting_that_cannot_be_changes_nothing(self, tiered: TieredCache, slow: FailingCache) -> None:
+        with pytest.raises(ValueError, match="maxsize must be greater than 0"):
+            tiered.configure(maxsize=0, policy="lru", ttl=None)
+        assert (tiered.policy, slow.policy) == ("fifo", "fifo")
+
+    def test_a_hit_is_counted_in_both(self, tiered: TieredCache, slow: FailingCache) -> None:
+        tiered.put(entry())
+        tiered.touch(entry().key)
+        assert slow.entries().entries[0].hits == tiered.entries().entries[0].hits == 1
+
+    def test_threads_lose_nothing(self, tmp_path: Path) -> None:
+        with SQLiteCache(tmp_path / "a.sqlite") as slow:
+            tiered = TieredCache(InMemoryCache(), slow)
+
+            def work(number: int) -> None:
+                for index in range(30):
+                    own = entry(f"{number} {index}")
+                    tiered.put(own)
+                    assert tiered.get(own.key) == own
+                    shared = entry(f"shared {index}")
+                    tiered.put(shared)
+                    assert tiered.get(shared.key) == shared
+
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(work, range(8)))
+            assert (len(tiered), len(slow), tiered.waiting) == (270, 270, 0)
+
+
+class TestFailing:
+    @pytest.mark.parametrize("broken", [*READS, *WRITES, "all"])
+    async def test_no_operation_of_a_call_raises(
+        self, tiered: TieredCache, slow: FailingCache, told: Told, timer: FakeClock, broken: str
+    ) -> None:
+        slow.broken = {*READS, *WRITES} if broken == "all" else {broken}
+        for number in range(3):
+            one = entry(str(number))
+            tiered.put(one)
+            await tiered.aput(one)
+            assert tiered.get(one.key) == await tiered.aget(one.key) == one
+            tiered.touch(one.key)
+            await tiered.atouch(one.key)
+            assert tiered.holds(one)
+            assert len(tiered) == tiered.entries().total == tiered.models()["m"] == number + 1
+            assert len(set(tiered.keys())) == number + 1
+            timer.advance(100)
+        assert told.failures
+        assert {str(error) for _, error in told.failures} == {"disk full"}
+
+    def test_to_remove_is_a_wish_that_fails_aloud(self, tiered: TieredCache, slow: FailingCache) -> None:
+        tiered.put(entry())
+        slow.broken = {"delete", "clear"}
+        with pytest.raises(OSError, match="disk full"):
+            tiered.delete([entry().id])
+        with pytest.raises(OSError, match="disk full"):
+            tiered.clear()
+        assert tiered.get(entry().key) == entry()
+
+    def test_an_interrupt_is_no_failure(self, tiered: TieredCache, slow: FailingCache, told: Told) -> None:
+        slow.broken, slow.error = {"get"}, KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            tiered.get(entry().key)
+        assert told.failures == []
+
+    def test_a_question_that_cannot_be_is_no_failure(
+        self, tiered: TieredCache, slow: FailingCache, told: Told
+    ) -> None:
+        with pytest.raises(InvalidSettingError, match="There is no column"):
+            tiered.entries(Query(sort="nothing"))  # type: ignore[arg-type]
+        assert told.failures == []
+
+    def test_what_fails_is_left_alone_and_asked_again(
+        self, tiered: TieredCache, slow: FailingCache, told: Told, timer: FakeClock
+    ) -> None:
+        slow.put(entry("there"))
+        slow.broken = {"get"}
+        for _ in range(5):
+            assert tiered.get(entry("there").key) is None
+        assert slow.asked.count("get") == 1
+        assert [operation for operation, _ in told.failures] == ["read"]
+        assert tiered.retry_in == 1.0
+        slow.broken = set()
+        assert tiered.get(entry("there").key) is None
+        timer.advance(1)
+        assert tiered.get(entry("there").key) == entry("there")
+        assert told.recoveries == ["read"]
+
+    def test_a_store_that_cannot_be_read_is_not_written_either(
+        self, tiered: TieredCache, slow: FailingCache
+    ) -> None:
+        slow.broken = {"get"}
+        tiered.get(entry().key)
+        tiered.put(entry())
+        assert "put" not in slow.asked
+
+    def test_a_store_that_cannot_be_written_is_read(self, tiered: TieredCache, slow: FailingCache) -> None:
+        slow.put(entry("there"))
+        slow.broken = {"put"}
+        tiered.put(entry("new"))
+        assert tiered.get(entry("there").key) == entry("there")
+        assert tiered.get(entry("new").key) == entry("new")
+
+
+class TestWaiting:
+    @pytest.mark.parametrize("way", ["put", "aput", "touch", "atouch", "entries", "len"])
+    async def test_what_was_stored_meanwhile_is_written_when_it_is_back(
+        self, tiered: TieredCache, slow: FailingCache, told: Told, timer: FakeClock, way: str
+    ) -> None:
+        slow.broken = {*READS, *WRITES}
+        for number in range(15):
+            tiered.put(entry(str(number)))
+        assert (tiered.waiting, told.failures[0][0]) == (15, "write")
+        slow.broken = set()
+        timer.advance(100)
+        await {
+            "put": lambda: _in_loop(tiered.put, entry("new")),
+            "aput": lambda: tiered.aput(entry("new")),
+            "touch": lambda: _in_loop(tiered.touch, entry("0").key),
+            "atouch": lambda: tiered.atouch(entry("0").key),
+            "entries": lambda: _in_loop(tiered.entries),
+            "len": lambda: _in_loop(len, tiered),
+        }[way]()
+        assert tiered.waiting == 0
+        assert {str(number) for number in range(15)} <= set(texts(slow.entries().entries))
+        assert (told.recoveries, tiered.retry_in) == (["write"], None)
+
+    def test_many_are_written_a_few_with_each_call(
+        self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
+    ) -> None:
+        slow.broken = {"put"}
+        for number in range(100):
+            tiered.put(entry(str(number)))
+        slow.broken = set()
+        timer.advance(100)
+        slow.asked.clear()
+        tiered.put(entry("new"))
+        assert 2 <= slow.asked.count("put") <= 50
+        for _ in range(100):
+            tiered.touch(entry("new").key)
+        assert (tiered.waiting, len(slow)) == (0, 101)
+
+    def test_what_is_stored_again_is_written_once_as_it_is_now(
+        self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
+    ) -> None:
+        slow.broken = {"put"}
+        tiered.put(entry(text="old"))
+        tiered.put(entry(text="new"))
+        slow.broken = set()
+        timer.advance(100)
+        assert len(tiered) == 1
+        assert slow.get(entry().key) == entry(text="new")
+
+    def test_what_is_removed_meanwhile_is_not_written(
+        self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
+    ) -> None:
+        slow.broken = {"put"}
+        for prompt in "abc":
+            tiered.put(entry(prompt))
+        assert tiered.delete([entry("a").id]) == 1
+        slow.broken = set()
+        timer.advance(100)
+        assert sorted(texts(tiered.entries().entries)) == ["b", "c"]
+        slow.broken = {"put"}
+        tiered.put(entry("d"))
+        tiered.clear()
+        slow.broken = set()
+        timer.advance(100)
+        assert len(tiered) == len(slow) == 0
+
+
+class TestUnwritable:
+    """Entries that the slow tier cannot hold."""
+
+    @pytest.fixture
+    def tiered(self, tmp_path: Path, told: Told) -> Iterator[TieredCache]:
+        with SQLiteCache(tmp_path / "a.sqlite", clock=lambda: 1_000.0) as slow:
+            yield TieredCache(InMemoryCache(clock=lambda: 1_000.0), slow, on_failure=told.failed)
+
+    @staticmethod
+    def unwritable(prompt: str, **fields: Any) -> Entry:
+        one = entry(prompt, **fields)
+        one.generations[0].generation_info = {"when": object()}
+        return one
+
+    async def test_they_stay_in_the_fast_tier_and_are_told(self, tiered: TieredCache, told: Told) -> None:
+        one, two = self.unwritable("one"), self.unwritable("two")
+        tiered.put(one)
+        await tiered.aput(two)
+        assert (tiered.get(one.key), await tiered.aget(two.key)) == (one, two)
+        assert [type(error) for _, error in told.failures] == [EncodingError] * 2
+        assert "a value of type builtins.object" in str(told.failures[0][1])
+        assert (tiered.waiting, tiered.retry_in, len(tiered)) == (0, None, 2)
+
+    def test_they_replace_what_was_written(self, tiered: TieredCache) -> None:
+        tiered.put(entry("a", text="old"))
+        new = self.unwritable("a", text="new")
+        tiered.put(new)
+        assert tiered.get(new.key) == new
+        assert (tiered.slow.get(new.key), len(tiered)) == (None, 1)
+        tiered.put(entry("a", text="newest"))
+        assert tiered.slow.get(new.key) == entry("a", text="newest")
+        assert len(tiered) == 1
+
+    @pytest.mark.parametrize("descending", [True, False])
+    @pytest.mark.parametrize("sort", ["stored", "prompt", "hits", "tokens"])
+    def test_they_are_listed_in_their_places(self, tiered: TieredCache, sort: Any, descending: bool) -> None:
+        stored = []
+        for number in range(40):
+            make = self.unwritable if number % 7 == 3 or 20 <= number < 24 else entry
+            one = make(f"p{number * 17 % 40:02}", stored=float(number), hits=number * 13 % 40, tokens=number)
+            tiered.put(one)
+            stored.append(one)
+        for text in (None, "p1"):
+            query = Query(sort=sort, descending=descending, text=text, limit=None)
+            expected = select(stored, query)
+            assert texts(tiered.entries(query).entries) == texts(expected.entries)
+            for offset in range(0, 45, 5):
+                page = tiered.entries(
+                    Query(sort=sort, descending=descending, text=text, offset=offset, limit=5)
+                )
+                assert texts(page.entries) == texts(expected.entries)[offset : offset + 5], offset
+                assert page.total == expected.total
+
+    def test_they_are_removed_like_others(self, tiered: TieredCache) -> None:
+        one = self.unwritable("one")
+        tiered.put(one)
+        tiered.put(entry("two"))
+        assert tiered.models() == {"m": 2}
+        assert set(tiered.keys()) == {one.key, entry("two").key}
+        assert tiered.delete([one.id, entry("two").id]) == 2
+        assert tiered.get(one.key) is None
+        tiered.put(one)
+        tiered.clear()
+        assert (len(tiered), tiered.get(one.key)) == (0, None)
+
+
+async def _in_loop(run: Any, *args: Any) -> None:
+    run(*args)

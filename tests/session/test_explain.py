@@ -1,0 +1,277 @@
+"""Why a call was not a hit: its entry's fate, or the nearest entry that was there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.load import dumps
+from langchain_core.messages import HumanMessage
+
+from llmcache_jupyter import (
+    CacheInactiveError,
+    CacheMissError,
+    CacheWarning,
+    EntryNotFoundError,
+    Generation,
+    Session,
+)
+from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.session.explain import Explanation
+from llmcache_jupyter.session.scope import mode
+from tests.fakes import FailingCache
+
+LLM = "[('model_name', 'm'), ('temperature', 0)]"
+WARM = "[('model_name', 'm'), ('temperature', 1)]"
+OTHER = "[('model_name', 'n')]"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def session(clock: Clock) -> Iterator[Session]:
+    session = Session(clock=clock)
+    session.activate()
+    yield session
+    session.deactivate()
+
+
+def ask(session: Session, prompt: str, llm_string: str = LLM) -> bool:
+    """A call as a client makes it. Returns whether it was a hit."""
+    if session.cache.lookup(prompt, llm_string) is not None:
+        return True
+    session.cache.update(prompt, llm_string, [Generation(f"Answer to {prompt}")])
+    return False
+
+
+def said(explanation: Explanation) -> list[str]:
+    return [difference.words for difference in explanation.differences]
+
+
+class TestTheNearest:
+    def test_a_setting(self, session: Session) -> None:
+        ask(session, "Hi")
+        ask(session, "Something else")
+        ask(session, "Hi", WARM)
+        why = session.why()
+        assert said(why) == ["temperature 0 -> 1"]
+        assert why.nearest is not None
+        assert session.find(why.nearest).key == ("Hi", LLM)
+        assert why.nearest in why.reason
+        assert why.stored_now
+
+    def test_the_prompt(self, session: Session) -> None:
+        for prompt in ("What is the capital of France?", "Tell me a joke.", "Add 1 and 2."):
+            ask(session, prompt)
+        ask(session, "What is the capital of Spain?")
+        assert said(session.why()) == ["the prompt differs at character 24"]
+
+    def test_another_model(self, session: Session) -> None:
+        ask(session, "Hi", LLM)
+        ask(session, "Hi", OTHER)
+        assert said(session.why())[0] == "model m -> n"
+
+    def test_nothing_for_this_model(self, session: Session) -> None:
+        ask(session, "Hi", LLM)
+        ask(session, "Another question", OTHER)
+        assert session.why().reason == "Nothing was stored for the model n."
+
+    def test_nothing_at_all(self, session: Session) -> None:
+        ask(session, "Hi")
+        assert session.why().reason == "Nothing was stored at all."
+
+    def test_what_came_later_is_not_the_nearest(self, session: Session) -> None:
+        ask(session, "Hi 1")
+        ask(session, "Hi 2")
+        ask(session, "Hi 3")
+        why = session.why("Hi 1")
+        assert why.nearest is None
+        assert why.reason == "Nothing was stored at all."
+
+    def test_chats(self, session: Session) -> None:
+        ask(session, dumps([HumanMessage("What is the capital of France?")]))
+        ask(session, dumps([HumanMessage("What is the capital of Spain?")]))
+        assert said(session.why()) == ["message 1 (human) differs at character 24"]
+
+    def test_in_a_file(self, session: Session, tmp_path: Path) -> None:
+        session.activate(store=tmp_path / "notes.sqlite")
+        ask(session, "Hi")
+        ask(session, "Hi", WARM)
+        assert said(session.why()) == ["temperature 0 -> 1"]
+
+
+class TestItsFate:
+    def again(self, session: Session) -> str:
+        assert not ask(session, "Hi")
+        why = session.why()
+        assert why.nearest is None
+        return why.reason
+
+    def test_cleared(self, session: Session) -> None:
+        ask(session, "Hi")
+        session.clear()
+        assert re.fullmatch(r"Its entry was cleared at \d\d:\d\d\.", self.again(session))
+
+    def test_cleared_by_model(self, session: Session) -> None:
+        ask(session, "Hi")
+        ask(session, "Hi", OTHER)
+        session.clear(model="m")
+        assert "was cleared" in self.again(session)
+
+    def test_deleted(self, session: Session) -> None:
+        ask(session, "Hi")
+        ask(session, "Ho")
+        session.delete(session.lookup("Hi")[0].id)
+        assert "was deleted at" in self.again(session)
+
+    def test_expired(self, session: Session, clock: Clock) -> None:
+        session.configure(ttl=60)
+        ask(session, "Hi")
+        clock.now += 60 + 180
+        assert self.again(session).startswith("Its entry had expired 3 min before")
+
+    def test_evicted(self, session: Session) -> None:
+        session.configure(maxsize=2)
+        for prompt in ("Hi", "Ho", "Hu"):
+            ask(session, prompt)
+        assert self.again(session).startswith("Its entry was evicted (maxsize 2)")
+
+    def test_evicted_by_a_smaller_maximum(self, session: Session) -> None:
+        ask(session, "Hi")
+        ask(session, "Ho")
+        session.configure(maxsize=1)
+        assert "was evicted (maxsize 1)" in self.again(session)
+
+    def test_stored_again_since(self, session: Session) -> None:
+        ask(session, "Hi")
+        session.clear()
+        ask(session, "Hi")
+        session.cache.backend.clear()
+        assert "was gone" in self.again(session)
+
+    def test_removed_by_another_kernel(self, session: Session, tmp_path: Path) -> None:
+        session.activate(store=tmp_path / "notes.sqlite")
+        ask(session, "Hi")
+        with SQLiteCache(tmp_path / "notes.sqlite") as other:
+            other.clear()
+        assert "removed by another kernel" in self.again(session)
+
+
+class TestModes:
+    def test_refresh_and_off(self, session: Session) -> None:
+        ask(session, "Hi")
+        with mode("refresh"):
+            ask(session, "Hi")
+        assert session.why().reason.startswith("Mode refresh")
+        with mode("off"):
+            session.cache.lookup("Hi", LLM)
+        assert session.why().reason.startswith("Mode off")
+
+    def test_replay(self, session: Session) -> None:
+        ask(session, "Hi")
+        with mode("replay"), pytest.raises(CacheMissError):
+            session.cache.lookup("Hi", WARM)
+        why = session.why()
+        assert said(why) == ["temperature 0 -> 1"]
+        assert not why.stored_now
+
+    def test_a_failing_store(self, session: Session) -> None:
+        session.cache.backend = FailingCache("get")
+        with pytest.warns(CacheWarning):
+            session.cache.lookup("Hi", LLM)
+        assert isinstance(session.cache.backend, FailingCache)
+        session.cache.backend.broken.clear()
+        why = session.cache.missed.all()[0]
+        assert (why.reason, why.error) == ("failed", "OSError: disk full")
+
+
+class TestWhich:
+    def test_by_id_and_by_prompt(self, session: Session) -> None:
+        for prompt in ("Hi", "Ho there", "Hu"):
+            ask(session, prompt)
+        calls = {call.sent: call for call in session.cache.missed.all()}
+        assert session.why("Ho  there").call == calls["Ho there"]
+        assert session.why(calls["Hi"].id[:8]).call == calls["Hi"]
+        last = session.why().call
+        assert last is not None
+        assert last.sent == "Hu"
+
+    def test_the_latest_of_equal_ones(self, session: Session) -> None:
+        ask(session, "Hi")
+        session.clear()
+        ask(session, "Hi")
+        assert "cleared" in session.why("Hi").reason
+
+    def test_a_call_that_was_a_hit(self, session: Session, tmp_path: Path) -> None:
+        path = tmp_path / "notes.sqlite"
+        with SQLiteCache(path) as other:
+            other.update("Hi", LLM, [Generation("Hello")])
+        session.activate(store=path)
+        assert session.why().reason == "No call has missed yet in this session."
+        assert ask(session, "Hi")
+        assert session.why().reason.endswith("The one call was a hit.")
+        why = session.why("Hi")
+        assert (why.call, why.stored_now) == (None, True)
+        assert "an identical call is a hit. It has answered 1 call." in why.reason
+        assert session.why(str(why.nearest)[:6]).nearest == why.nearest
+
+    def test_one_that_nobody_knows(self, session: Session) -> None:
+        ask(session, "Hi")
+        with pytest.raises(EntryNotFoundError, match=r"goes by 'What\?'.*`%llmcache why` explains the last"):
+            session.why("What?")
+
+    def test_several(self, session: Session) -> None:
+        for number in range(17):  # of seventeen, two begin with the same of sixteen digits
+            ask(session, f"Prompt {number}")
+        digits = [call.id[0] for call in session.cache.missed.all()]
+        with pytest.raises(EntryNotFoundError, match="write more"):
+            session.why(max(digits, key=digits.count))
+
+    def test_never_on(self) -> None:
+        with pytest.raises(CacheInactiveError):
+            Session().why()
+
+    def test_only_so_many_are_kept(self, session: Session) -> None:
+        for number in range(250):
+            session.cache.lookup(f"Prompt {number}", LLM)
+        assert len(session.cache.missed.all()) == 200
+
+    def test_off_it_still_explains(self, session: Session) -> None:
+        ask(session, "Hi")
+        session.deactivate()
+        assert session.why().call is not None
+
+
+class TestManyEntries:
+    def test_the_nearest_of_many(self, session: Session) -> None:
+        backend = session.cache.backend
+        for number in range(5_000):
+            backend.update(
+                f"Question number {number} about {number * 7}: {'words ' * 30}?", LLM, [Generation("a")]
+            )
+        prompt = f"Question number 4321 about {4321 * 7}: {'words ' * 30}"
+        session.cache.lookup(prompt + "!", LLM)
+        why = session.why()
+        assert why.nearest is not None
+        assert session.find(why.nearest).key[0] == prompt + "?"
+
+
+def test_it_is_frozen(session: Session) -> None:
+    why: Any = session.why()
+    with pytest.raises(AttributeError):
+        why.reason = "x"
