@@ -1,4 +1,4 @@
-"""Opening the panel and one search, with few entries and with many."""
+"""Opening a panel and one search, with few entries and with many."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from benchmarks.report import Row, Target
 from benchmarks.timing import Pass, in_turns, now
 from llmcache_jupyter import Query, Session
 from llmcache_jupyter.notebook.panel import Panel
+from llmcache_jupyter.notebook.protocol import VERSION
+from llmcache_jupyter.notebook.queries import Queries
+from llmcache_jupyter.notebook.tallies import Tallies
 
 
 def panel(few: int, many: int, rounds: int) -> Iterator[Row]:
@@ -20,6 +23,12 @@ def panel(few: int, many: int, rounds: int) -> Iterator[Row]:
         )
         searches = [_searching(session, "country 0?") for session in sessions.values()]
         yield _row("search", searches, max(1, rounds // 10), None)
+        yield _row(
+            "side panel's first page",
+            [_answering(session) for session in sessions.values()],
+            rounds,
+            Target(2),
+        )
     finally:
         for session in sessions.values():
             session.deactivate()
@@ -48,6 +57,21 @@ def _opening(session: Session) -> Pass:
         return took
 
     return open_panel
+
+
+def _answering(session: Session) -> Pass:
+    """What the JupyterLab extension waits for when its panel is opened, without the way to the browser."""
+    queries = Queries(session, Tallies(), state=dict, plan=lambda _cell, _mode: None)
+    asks = {"text": None, "model": None, "sort": "stored", "descending": True, "offset": 0, "limit": 50}
+
+    def answer() -> float:
+        begin = now()
+        reply = queries.answer({"version": VERSION, "id": 1, "kind": "entries", **asks})
+        took = now() - begin
+        assert reply["result"]["rows"]
+        return took
+
+    return answer
 
 
 def _searching(session: Session, text: str) -> Pass:

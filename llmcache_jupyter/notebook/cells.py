@@ -28,6 +28,16 @@ class Cells:
         self._shell = shell
         self._ended = ended
         self._runs: list[CellRun] = []
+        self._planned: dict[str, Mode] = {}
+        self._planned_run: CellRun | None = None
+
+    def plan(self, cell: str, mode: Mode) -> None:
+        """Have the next run of this cell made in `mode`, without a first line that says so."""
+        self._planned[cell] = mode
+
+    def was_planned(self, run: CellRun) -> bool:
+        """Whether the mode of this run is that of a plan."""
+        return run is self._planned_run
 
     def attach(self) -> None:
         """Follow the shell's cells, from the running one on, and understand `%%llmcache` as a first line."""
@@ -79,7 +89,9 @@ class Cells:
         else:
             # right in every IPython: some raise the execution count before this event, some after it
             label = f"[{self._shell.displayhook.prompt_count}]"
-            run = CellRun(getattr(info, "cell_id", None) or label, label)
+            cell = getattr(info, "cell_id", None) or label
+            run = CellRun(cell, label, mode=self._planned.pop(cell, None))
+            self._planned_run = run if run.mode else None
         self._runs.append(run)
         start_run(run)
 

@@ -18,6 +18,7 @@ from llmcache_jupyter.caches.entry import SortColumn
 from llmcache_jupyter.errors import LLMCacheError
 from llmcache_jupyter.notebook.arguments import HELP, POLICIES, joined, parse, unknown
 from llmcache_jupyter.notebook.cells import CELL_OPTION, Cells
+from llmcache_jupyter.notebook.channel import Channel
 from llmcache_jupyter.notebook.completion import Completer
 from llmcache_jupyter.notebook.progress import progress_bar
 from llmcache_jupyter.notebook.questions import Question
@@ -104,7 +105,7 @@ class LLMCacheMagics(Magics):
     def cell_ended(self, run: CellRun) -> None:
         """Print what became of the cell's calls, where its first line or the setting asks for it."""
         own_mode = run.mode if run.outer is None or run.mode != run.outer.mode else None
-        if own_mode is not None:
+        if own_mode is not None and not self.cells.was_planned(run):
             print(f"llmcache {own_mode}: {report_line(run.counts)}")
         elif self.report == "cell" and run.outer is None and run.events:
             print(f"llmcache: {report_line(run.counts)}")
@@ -267,6 +268,10 @@ class _Extension:
         self._magics.cells.attach()
         self._unsubscribe = session.subscribe(self._magics.happened)
         session.progress = progress_bar
+        # a terminal has no comms
+        self.channel = Channel(shell, session, self._magics.cells.plan) if hasattr(shell, "kernel") else None
+        if self.channel is not None:
+            self.channel.attach()
         if self._magics.autostart:
             self._magics.activate()
 
@@ -274,6 +279,8 @@ class _Extension:
         self._session.deactivate()
         self._session.progress = quietly
         self._unsubscribe()
+        if self.channel is not None:
+            self.channel.detach()
         self._magics.cells.detach()
         self._shell.input_transformer_manager.token_transformers.remove(Question)
         self._shell.Completer.custom_matchers.remove(self._match)
@@ -288,12 +295,14 @@ _extensions: WeakKeyDictionary[InteractiveShell, _Extension] = WeakKeyDictionary
 
 
 def load(shell: InteractiveShell, session: Session | None = None) -> None:
-    """Bring the magics into `shell`. Loading again changes nothing.
+    """Bring the magics into `shell`. Loading again only tells the front end again that they are there.
 
     Raises:
         UsageError: a value in `ipython_config.py` cannot be; nothing was changed.
     """
     if shell in _extensions:
+        if (channel := _extensions[shell].channel) is not None:
+            channel.announce()
         return
     try:
         _extensions[shell] = _Extension(shell, session or default_session())

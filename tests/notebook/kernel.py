@@ -68,6 +68,22 @@ class Kernel:
         self._client.get_shell_msg(timeout=TIMEOUT)
         return output
 
+    def start(self, code: str) -> None:
+        """Run a cell without waiting for what it shows."""
+        self._client.execute(code)
+
+    def tell(self, kind: str, content: dict[str, Any]) -> None:
+        """Send a message of this kind."""
+        self._client.shell_channel.send(self._client.session.msg(kind, content))
+
+    def until(self, kind: str) -> dict[str, Any]:
+        """The content of the next message of this kind."""
+        while True:
+            message = self._client.get_iopub_msg(timeout=TIMEOUT)
+            if message["msg_type"] == kind:
+                content: dict[str, Any] = message["content"]
+                return content
+
     def value(self, expression: str) -> str:
         """The expression's text, as the kernel shows it."""
         output = self.run(expression)

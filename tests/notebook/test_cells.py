@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmcache_jupyter.notebook.cells import cell_mode
+from llmcache_jupyter.notebook.magics import LLMCacheMagics
 from llmcache_jupyter.session.events import Event, Hit, Miss
 from llmcache_jupyter.session.scope import current_run, scoped_mode
 from tests.notebook.conftest import Notebook
@@ -34,6 +35,17 @@ class TestMode:
         assert ran.value == "re: known"
         assert asked(on) == 2
         assert ran.printed.endswith("llmcache refresh: 1 miss · 1 stored\n")
+
+    def test_a_plan_holds_for_the_next_run_of_that_cell_and_prints_nothing(self, on: Notebook) -> None:
+        configurables: list[Any] = on.shell.configurables
+        (magics,) = [one for one in configurables if isinstance(one, LLMCacheMagics)]
+        magics.cells.plan("a", "refresh")
+        on.run("ask('known')", cell_id="b")
+        assert asked(on) == 1
+        assert "llmcache" not in on.run("ask('known')", cell_id="a").printed
+        assert asked(on) == 2
+        on.run("ask('known')", cell_id="a")
+        assert asked(on) == 2
 
     def test_readonly_stores_nothing(self, on: Notebook) -> None:
         ran = on.run("%%llmcache readonly\nask('known'); ask('new'); None")

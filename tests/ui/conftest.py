@@ -11,9 +11,10 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, Request, expect
 
 from tests.ui import browser
+from tests.ui.extension_page import ExtensionPage
 from tests.ui.notebook_page import NotebookPage
 from tests.ui.server import Lab, running_lab
 
@@ -28,6 +29,13 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# at a kernel's end, where a notebook is opened without one, and whenever Notebook 7 starts
+JUPYTERS_OWN = (
+    "Could not restore the debugger state",
+    "Error: widget model not found",
+    "Cannot read properties of undefined (reading 'schema')",
+)
 
 expect.set_options(timeout=20_000)
 
@@ -62,6 +70,27 @@ def folder(lab: Lab, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
+def complaints(lab: Lab, page: Page) -> Iterator[list[str]]:
+    """What the page complains about, and whom else it asks: nothing and nobody, at the end of each test."""
+    complaints: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def check_address(request: Request) -> None:
+        if not request.url.startswith((lab.url, "data:", "blob:")):
+            complaints.append(f"request: {request.url}")
+
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", dismiss)
+    page.on("request", check_address)
+    yield complaints
+    assert not [text for text in complaints if not text.startswith(JUPYTERS_OWN)]
+
+
+@pytest.fixture
 def open_notebook(lab: Lab, folder: Path, page: Page) -> Iterator[Callable[[str], NotebookPage]]:
     """Opens a notebook of the test's folder: `open_notebook("01_tour.ipynb")`. Kernels end with the test."""
     page.set_default_timeout(60_000)
@@ -79,3 +108,9 @@ def open_cells(folder: Path, open_notebook: Callable[[str], NotebookPage]) -> Ca
         return open_notebook("cells.ipynb")
 
     return open_cells
+
+
+@pytest.fixture
+def extension(page: Page) -> ExtensionPage:
+    """What the extension shows on the page."""
+    return ExtensionPage(page)

@@ -50,11 +50,12 @@ class NotebookPage:
     """One notebook, open in JupyterLab, its kernel ready.
 
     - Cells are counted from 0, Markdown cells included.
-    - `page` is Playwright's page, for all that is not about the notebook.
+    - `page` is Playwright's page, for all that is not about the notebook at `path`.
     """
 
     def __init__(self, page: Page, lab: Lab, path: str) -> None:
         self.page = page
+        self.path = path
         page.goto(f"{lab.url}/lab?reset&token={lab.token}")
         page.wait_for_function("() => window.jupyterapp")
         page.evaluate(OPEN, path)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Dialog, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.ui.notebook_page import NotebookPage
 
@@ -70,24 +70,7 @@ OPEN_WITHOUT_KERNEL = """async path => {
   await panel.context.ready;
 }"""
 
-# at a kernel's end, and where a notebook is opened without one
-JUPYTERLABS_OWN = ("Could not restore the debugger state", "Error: widget model not found")
-
-
-@pytest.fixture(autouse=True)
-def complaints(page: Page) -> Iterator[list[str]]:
-    """What the page complains about: nothing, at the end of each test."""
-    complaints: list[str] = []
-
-    def dismiss(dialog: Dialog) -> None:
-        complaints.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", dismiss)
-    yield complaints
-    assert not [text for text in complaints if not text.startswith(JUPYTERLABS_OWN)]
+pytestmark = pytest.mark.usefixtures("complaints")
 
 
 class PanelPage:

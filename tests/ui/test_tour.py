@@ -56,7 +56,7 @@ def test_the_panel_follows_the_tour(open_notebook: OpenNotebook) -> None:
     expect(panel).to_contain_text("4 entries · 2 hits · 4 misses")
     panel.get_by_role("row").filter(has_text="haiku").click()
     expect(panel.locator("pre").last).to_contain_text("The meter stands still.")
-    tour.screenshot("tour_panel", of=tour.cell(shown))  # `make picture` puts it into the README
+    tour.screenshot("tour_panel", of=tour.cell(shown))  # `make pictures` puts it into the README
 
     tour.run(tour.index_of("%%llmcache refresh\n"))
     expect(panel).to_contain_text("4 entries · 2 hits · 5 misses")

@@ -1,0 +1,131 @@
+"""Queries: what the JupyterLab extension asks, answered from the session. No Jupyter import.
+
+A query is answered on whichever thread it came, while a cell runs on another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches.entry import SortColumn
+from llmcache_jupyter.errors import EntryNotFoundError, LLMCacheError
+from llmcache_jupyter.notebook.protocol import (
+    CellEntry,
+    Kind,
+    PageOfRows,
+    ProtocolError,
+    Request,
+    error_reply,
+    reply,
+)
+from llmcache_jupyter.notebook.rows import in_full, row
+from llmcache_jupyter.notebook.tallies import Outcome, Tallies
+from llmcache_jupyter.session.events import logger
+from llmcache_jupyter.session.scope import Mode, check_mode
+from llmcache_jupyter.session.session import Session
+from llmcache_jupyter.session.settings import KEEP
+from llmcache_jupyter.views.style import visible
+
+MAX_ROWS = 500
+# Finding an entry by its id may take a walk through all of them
+MAX_CELL_ENTRIES = 25
+
+
+class Queries:
+    """Answers requests.
+
+    - `state`: what the kernel pushes, and where.
+    - `plan`: has a cell's next run made in a mode.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        tallies: Tallies,
+        *,
+        state: Callable[[], Mapping[str, Any]],
+        plan: Callable[[str, Mode], None],
+    ) -> None:
+        self._session = session
+        self._tallies = tallies
+        self._state = state
+        self._plan = plan
+        self._answers: dict[Kind, Callable[[Request], object]] = {
+            "state": lambda _: self._state(),
+            "entries": self._entries,
+            "models": self._models,
+            "entry": self._entry,
+            "cell": self._cell,
+            "delete": self._delete,
+            "clear": lambda request: {"removed": session.clear(shared=request.flag("shared"))},
+            "switch": self._switch,
+            "plan": self._plan_cell,
+        }
+
+    def answer(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply to a request: its result, or why there is none. Never raises."""
+        try:
+            request = Request(data)
+            return reply(data, self._answers[request.kind](request))
+        except ProtocolError as error:
+            return error_reply(data, error.code, str(error))
+        except LLMCacheError as error:
+            return error_reply(data, "refused", visible(error))
+        except Exception as error:
+            logger.exception("a query failed: %r", data.get("kind"))
+            return error_reply(
+                data, "failed", visible(f"The kernel could not answer ({type(error).__name__}: {error}).")
+            )
+
+    def _entries(self, request: Request) -> PageOfRows:
+        query = Query(
+            text=request.text_or_none("text") or None,
+            model=request.text_or_none("model"),
+            sort=cast(SortColumn, request.text("sort")),
+            descending=request.flag("descending"),
+            offset=request.number("offset"),
+            limit=min(request.number("limit"), MAX_ROWS),
+        )
+        page = self._session.entries(query)
+        label = self._session.cell_label
+        return {"rows": [row(entry, label) for entry in page.entries], "total": page.total}
+
+    def _models(self, _request: Request) -> list[tuple[str, int]]:
+        return [(name, count) for name, count in self._session.models().items() if name is not None]
+
+    def _entry(self, request: Request) -> object:
+        return in_full(self._session.find(request.text("entry")), self._session.cell_label)
+
+    def _cell(self, request: Request) -> dict[str, Any]:
+        outcomes = self._tallies.outcomes(request.text("cell"))
+        some = list(outcomes.items())[:MAX_CELL_ENTRIES]
+        return {"entries": [self._cell_entry(*one) for one in some], "total": len(outcomes)}
+
+    def _cell_entry(self, entry: str, outcome: Outcome) -> CellEntry:
+        try:
+            found = row(self._session.find(entry), self._session.cell_label)
+        except EntryNotFoundError:
+            found = None
+        return {
+            "id": entry,
+            "hits": outcome.hits,
+            "misses": outcome.misses,
+            "failed": outcome.failed,
+            "row": found,
+        }
+
+    def _delete(self, request: Request) -> dict[str, int]:
+        return {"removed": self._session.delete(request.text("entry"))}
+
+    def _switch(self, request: Request) -> None:
+        """On or off, in the mode that is named, if any."""
+        mode = request.text_or_none("mode")
+        if request.flag("active"):
+            self._session.activate(mode=KEEP if mode is None else mode)
+        else:
+            self._session.deactivate()
+
+    def _plan_cell(self, request: Request) -> None:
+        self._plan(request.text("cell"), check_mode(request.text("mode")))

@@ -1,0 +1,74 @@
+"""Entries as the JupyterLab extension is told them: harmless text, no secrets, nothing too long to show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from llmcache_jupyter.caches import Entry
+from llmcache_jupyter.caches.generation import answer_text, tool_calls
+from llmcache_jupyter.caches.llm_string import parameters
+from llmcache_jupyter.caches.prompt import asked, messages
+from llmcache_jupyter.notebook.protocol import Answer, EntryInFull, Row, Said
+from llmcache_jupyter.views.format import short
+from llmcache_jupyter.views.style import visible
+
+CellLabel = Callable[[str | None], str | None]
+
+LINE_CHARACTERS = 160
+# What is copied is what was sent: more than a person reads, less than what makes a browser stand still
+SENT_CHARACTERS = 100_000
+_SENT_MESSAGES = 200
+
+
+def row(entry: Entry, cell_label: CellLabel) -> Row:
+    """The entry in a list."""
+    label = cell_label(entry.cell)
+    return {
+        "id": entry.id,
+        "prompt": visible(short(asked(entry.prompt), LINE_CHARACTERS)),
+        "answer": visible(short(answer_text(entry.generations), LINE_CHARACTERS)),
+        "model": None if entry.model is None else visible(entry.model),
+        "cell": entry.cell,
+        "label": None if label is None else visible(label),
+        "stored": entry.stored,
+        "last_used": entry.last_used,
+        "took": entry.took,
+        "tokens": entry.tokens,
+        "hits": entry.hits,
+    }
+
+
+def in_full(entry: Entry, cell_label: CellLabel) -> EntryInFull:
+    """The entry with its whole texts, or as much of them as is sent. Of a long chat, the latest messages."""
+    chat = [_said(message.role, message.text) for message in messages(entry.prompt)[-_SENT_MESSAGES:]]
+    return {
+        **row(entry, cell_label),
+        "messages": chat,
+        "answers": [_answer(generation) for generation in entry.generations],
+        "parameters": {
+            visible(name): _cut(value)[0] for name, value in sorted(parameters(entry.key[1]).items())
+        },
+    }
+
+
+def _said(role: str | None, text: str) -> Said:
+    shown, left = _cut(text)
+    return {"role": None if role is None else visible(role), "text": shown, "left": left}
+
+
+def _answer(generation: Any) -> Answer:
+    shown, left = _cut(str(getattr(generation, "text", "")))
+    calls = [
+        (
+            visible(call.get("name")),
+            _cut(json.dumps(call.get("args"), indent=2, ensure_ascii=False, default=repr))[0],
+        )
+        for call in tool_calls(generation)
+    ]
+    return {"text": shown, "left": left, "calls": calls}
+
+
+def _cut(text: str) -> tuple[str, int]:
+    return visible(text[:SENT_CHARACTERS]), max(0, len(text) - SENT_CHARACTERS)
