@@ -47,8 +47,9 @@ def operations(size: int, rounds: int) -> Iterator[Row]:
         kept = [TieredCache(InMemoryCache(), ours), *caches[1:]]
         _look_up_once(kept[0], size)
         yield _row("hit, read before", [_hits(cache, size) for cache in kept], rounds, None)
-        updates = [_updates(cache, size) for cache in caches]
+        updates = [_updates(cache, size, after=ours.models) for cache in caches]
         yield _row("an answer stored", updates, rounds, Target(25, faster=True))
+        yield _row("an answer filed, later", [_filing(ours, 2 * size)], rounds, None)
         entries = len(ours)
         ours.close()
         mine, theirs = (path.stat().st_size / entries if path.exists() else None for path in files)
@@ -110,7 +111,7 @@ def fill(path: Path, size: int) -> None:
             numbers = range(start, min(start + _FILLED_AT_ONCE, size))
             with cache._writing() as writer:
                 for number, key in zip(numbers, fresh_keys(numbers), strict=True):
-                    cache._insert(writer, row_of(Entry(key, [ANSWER], 1e9 + number)))
+                    cache._writes.insert(writer, row_of(Entry(key, [ANSWER], 1e9 + number)))
 
 
 def _looks(path: Path, size: int, rounds: int) -> dict[str, float]:
@@ -184,7 +185,8 @@ def _hits(cache: Cache, size: int) -> Pass:
     return look_up
 
 
-def _updates(cache: Cache, size: int) -> Pass:
+def _updates(cache: Cache, size: int, after: Callable[[], object] = lambda: None) -> Pass:
+    """Passes of updates. What `after` does is not timed: a look files what ours stored."""
     starts = count(size, _BATCH)
 
     def update() -> float:
@@ -193,9 +195,24 @@ def _updates(cache: Cache, size: int) -> Pass:
         begin = perf_counter()
         for prompt, llm_string in keys:
             cache.update(prompt, llm_string, [ANSWER])
-        return perf_counter() - begin
+        took = perf_counter() - begin
+        after()
+        return took
 
     return update
+
+
+def _filing(cache: SQLiteCache, size: int) -> Pass:
+    """Passes in which a look files what was stored just before."""
+    store = _updates(cache, size)
+
+    def file() -> float:
+        store()
+        begin = perf_counter()
+        cache.models()
+        return perf_counter() - begin
+
+    return file
 
 
 @contextmanager

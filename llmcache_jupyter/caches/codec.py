@@ -23,6 +23,10 @@ Fields = dict[str, Any]
 Take = Callable[[Any], Fields]
 Build = Callable[[Fields], Any]
 
+# of these classes themselves: an enumeration's member is an int or a str as well
+_PLAIN = frozenset((str, int, bool, type(None)))
+_STR = frozenset((str,))
+
 _takes: dict[str, Take] = {}
 _builds: dict[str, Build] = {}
 
@@ -104,27 +108,35 @@ def plain(value: Any, depth: int = 0) -> Any:
     Raises:
         EncodingError: there is no such text. The message names the type.
     """
+    if type(value) in _PLAIN:
+        return value
     if depth > MAX_DEPTH:
         raise EncodingError(f"an answer nested deeper than {MAX_DEPTH} levels cannot be written to a store")
-    if value is None or isinstance(value, bool):
-        return value
+    if type(value) is list:
+        return [part if type(part) in _PLAIN else plain(part, depth + 1) for part in value]
+    if type(value) is dict and _STR.issuperset(map(type, value)):
+        return {
+            name: part if type(part) in _PLAIN else plain(part, depth + 1) for name, part in value.items()
+        }
+    return _plain_other(value, depth)
+
+
+def _plain_other(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
-    if type(value) is list:
-        return [plain(part, depth + 1) for part in value]
     if type(value) is dict and all(isinstance(name, str) for name in value):
-        return {str.__str__(name): plain(part, depth + 1) for name, part in value.items()}
+        return plain({str.__str__(name): part for name, part in value.items()}, depth)
     shown = f"the number {value}" if isinstance(value, float) else f"a value of type {class_name(value)}"
     raise EncodingError(f"{shown} inside an answer cannot be written to a store")
 
 
 def _dump(document: Fields) -> str:
     try:
-        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        text = _encoder.encode(document)
         if not text.isascii():
             text.encode()
     except UnicodeEncodeError:  # a lone surrogate: only an escape can hold it
@@ -132,6 +144,10 @@ def _dump(document: Fields) -> str:
     except ValueError as error:  # an int of thousands of digits
         raise EncodingError(f"an answer cannot be written to a store: {error}") from None
     return text
+
+
+# made once, like the decoder below: `json.dumps` with these settings makes one at each call
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def _load(text: str) -> Any:
@@ -167,7 +183,6 @@ def _finite(digits: str) -> float:
     return number if math.isfinite(number) else _no_number(digits)
 
 
-# made once: `json.loads` with these settings makes one at each call
 _decoder = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 
 

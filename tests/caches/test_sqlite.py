@@ -80,7 +80,7 @@ class TestContract(CacheContract):
 class TestContractEveryEntryIndexedAtOnce(CacheContract):
     @pytest.fixture
     def cache(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> EntryCache:
-        monkeypatch.setattr("llmcache_jupyter.caches.sqlite.cache._INDEXED_AT_ONCE", 1)
+        monkeypatch.setattr("llmcache_jupyter.caches.sqlite.writes._INDEXED_AT_ONCE", 1)
         return make()
 
 
@@ -210,6 +210,7 @@ class TestRestart:
         for number in range(100):
             cache.update(str(number), "m" * 100_000, answer())
         cache.update("p", "other", answer())
+        assert cache.entries().total == 101
         other = sqlite3.connect(path)
         assert other.execute("SELECT count(*) FROM llm_strings").fetchone() == (2,)
         cache.delete([found.id for found in cache.entries(Query(limit=None)).entries if found.prompt != "p"])
@@ -464,7 +465,7 @@ class TestSearch:
     )
     def test_any_text_is_found(self, tmp_path_factory: Any, said: list[str], wanted: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("llmcache_jupyter.caches.sqlite.cache._INDEXED_AT_ONCE", 3)
+            patch.setattr("llmcache_jupyter.caches.sqlite.writes._INDEXED_AT_ONCE", 3)
             with SQLiteCache(tmp_path_factory.mktemp("any") / "notes.sqlite") as cache:
                 for prompt in said:
                     cache.put(entry(prompt, text="."))

@@ -51,6 +51,25 @@ PLANTED = {
     "digests no digests": "UPDATE entries SET digest = row",
     "index unknown": "DELETE FROM search_config",
 }
+_TO_INBOX = (
+    """INSERT INTO inbox SELECT row, entries.digest, entries.model, stored, took, tokens, cell, hits,
+    last_used, generations, sent, prompt, text, answer_text FROM entries JOIN llm_strings ON llm = id""",
+    "DELETE FROM entries WHERE row > 2",
+    "UPDATE llm_strings SET entries = 2",
+)
+INBOX = {
+    "numbers none": "UPDATE inbox SET stored = 'a', took = x'', tokens = 'a', hits = 'a'",
+    "numbers huge": "UPDATE inbox SET stored = 9e999, took = -9e999, tokens = 1 << 62, hits = ~(1 << 63)",
+    "text none": "UPDATE inbox SET cell = x'ff', sent = 5, model = x'00ff', answer_text = 5, prompt = 0",
+    "text not UTF-8": "UPDATE inbox SET prompt = CAST(x'fe' AS TEXT), llm_string = CAST(x'ff' AS TEXT), "
+    "sent = CAST(x'ff' AS TEXT), generations = CAST(x'ff' AS TEXT), answer_text = CAST(x'ff' AS TEXT)",
+    "nested": f"UPDATE inbox SET prompt = CAST('{'[' * 3_000}' AS BLOB)",
+    "nested in a chat": 'UPDATE inbox SET prompt = CAST(\'[{"lc":1,"kwargs":{"role":'
+    f"{'[' * 900 + ']' * 900}" + "}}]' AS BLOB)",
+    "too long": "UPDATE inbox SET answer_text = zeroblob(33554433), cell = answer_text WHERE row = 1",
+    "digests no digests": "UPDATE inbox SET digest = row",
+    "rows at their end": "UPDATE inbox SET row = 9223372036854775807 WHERE row = 5",
+}
 
 
 class TestPlanted:
@@ -88,6 +107,19 @@ class TestPlanted:
                 for number in (found.stored, found.took, found.tokens, found.hits, found.last_used):
                     assert number is None or 0 <= number < 2**63
             assert all(isinstance(model, str | None) for model in cache.models())
+
+    @pytest.mark.parametrize("name", INBOX)
+    def test_what_waits_in_the_inbox_keeps_nothing_from_being_listed(self, name: str, path: Path) -> None:
+        altered(*_TO_INBOX, INBOX[name])(path)
+        with SQLiteCache(path) as cache:
+            cache.put(entry("new"))
+            assert cache.lookup(*entry("new").key) == answer()
+            listed = cache.entries(Query(limit=None)).entries
+            assert "new" in {one.prompt for one in listed}
+            assert all(isinstance(one.prompt, str) for one in listed)
+            assert len(cache) == len(listed)
+        with SQLiteCache(path) as cache:
+            assert cache.entries(Query(text="new")).total == 1
 
     def test_the_others_are_still_there(self, path: Path) -> None:
         altered("UPDATE entries SET generations = x'00', prompt = CAST(x'ff' AS TEXT) WHERE row = 2")(path)

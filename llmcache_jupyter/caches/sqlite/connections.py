@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,14 @@ class Connections:
                 finally:
                     if writer.in_transaction:
                         writer.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise store_error(error, self.path) from error
+
+    def write(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
+        """Have one statement store a row: a transaction of its own. Returns the row's number."""
+        with self._write_lock:
+            try:
+                return self._open_writer().execute(sql, parameters).lastrowid
             except sqlite3.Error as error:
                 raise store_error(error, self.path) from error
 

@@ -6,7 +6,6 @@ is there to be searched and sorted is text, in which what SQLite's text cannot h
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from typing import Any
 from llmcache_jupyter.caches.codec import MAX_LENGTH, decode, encode
 from llmcache_jupyter.caches.entry import Entry, Key
 from llmcache_jupyter.caches.generation import answer_text
-from llmcache_jupyter.caches.prompt import prompt_text
 from llmcache_jupyter.errors import DecodingError, EncodingError
 
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -28,31 +26,35 @@ _LONG = {
     "generations": "an answer",
 }
 
+# what `row_of` makes of an entry, and the inbox holds
+COLUMNS = (
+    "digest", "model", "stored", "took", "tokens", "cell", "hits", "last_used", "generations", "sent",
+    "prompt", "llm_string", "answer_text",
+)  # fmt: skip
+
 _KNOWN = f"""CASE WHEN length(generations) <= {MAX_LENGTH} THEN generations END,
     sent, stored, took, tokens, cell, hits, last_used"""
-GET = f"SELECT {_KNOWN} FROM entries WHERE digest = ?"
+# what has just arrived is newer than what was filed
+GET = f"""SELECT {_KNOWN} FROM inbox WHERE digest = ?1 UNION ALL
+    SELECT {_KNOWN} FROM entries WHERE digest = ?1 LIMIT 1"""
+STORED = """SELECT stored FROM inbox WHERE digest = ?1 UNION ALL
+    SELECT stored FROM entries WHERE digest = ?1 LIMIT 1"""
+EXPIRED = """SELECT 1 FROM inbox WHERE stored <= ?1 UNION ALL
+    SELECT 1 FROM entries WHERE stored <= ?1 LIMIT 1"""
 _PROMPT = f"CASE WHEN length(prompt) <= {MAX_LENGTH} THEN prompt END"
 _FETCH = f"SELECT row, {_PROMPT}, llm, {_KNOWN} FROM entries WHERE row IN "
 _KEYS = f"SELECT row, {_PROMPT}, llm FROM entries WHERE row > ? ORDER BY row LIMIT 1000"
 _LLM_STRING = f"SELECT text FROM llm_strings WHERE id = ? AND length(text) <= {MAX_LENGTH}"
 
-INSERT = """INSERT INTO entries (
-        digest, llm, model, stored, took, tokens, cell, hits, last_used, used, generations, sent, prompt_text,
-        answer_text, prompt
-    ) SELECT
-        :digest, id, :model, :stored, :took, :tokens, :cell, :hits, :last_used,
-        (SELECT coalesce(max(used), 0) + 1 FROM entries), :generations, :sent, :prompt_text, :answer_text,
-        :prompt
-    FROM llm_strings WHERE digest = :llm_digest"""
-
 
 def row_of(entry: Entry) -> dict[str, Any]:
-    """What `INSERT` takes.
+    """The entry as `COLUMNS`.
 
     Raises:
         EncodingError: a store cannot hold its answer, or something is too long for one.
     """
     row: dict[str, Any] = {
+        "digest": entry.digest,
         "model": _optional_text(entry.model),
         "stored": entry.stored,
         "took": entry.took,
@@ -62,30 +64,49 @@ def row_of(entry: Entry) -> dict[str, Any]:
         "last_used": entry.last_used,
         "generations": encode(entry.generations).encode(),
         "sent": None if entry.sent is None else to_bytes(entry.sent),
-        "prompt_text": to_text(prompt_text(entry.prompt).lower()),
-        "answer_text": to_text(answer_text(entry.generations).lower()),
         "prompt": to_bytes(entry.key[0]),
         "llm_string": to_bytes(entry.key[1]),
+        "answer_text": to_text(answer_text(entry.generations).lower()),
     }
     for name, what in _LONG.items():
         if len(row[name] or b"") > MAX_LENGTH:
             raise EncodingError(
                 f"{what} of {len(row[name]):,} bytes is too long for a store ({MAX_LENGTH:,})"
             )
-    llm_digest = hashlib.blake2b(row["llm_string"], digest_size=16).digest()
-    return row | {"digest": entry.digest, "llm_digest": llm_digest}
+    return row
 
 
-def entry_of(key: Key, row: Sequence[Any]) -> Entry:
-    """The entry under `key`, of what `GET` gives.
+def generations_of(row: Sequence[Any]) -> list[Any]:
+    """The answer in what `GET` gives.
 
     Raises:
-        DecodingError: its answer is none that can be read.
+        DecodingError: it is none that can be read.
     """
     generations = row[0]
     if not isinstance(generations, bytes):
         raise DecodingError(f"its answer is no text, or longer than {MAX_LENGTH:,} bytes")
-    return _entry(key, decode(shown(generations)), row)
+    return decode(shown(generations))
+
+
+def stored_of(row: Sequence[Any]) -> float:
+    """When what `GET` gives was stored, in seconds since the epoch."""
+    return _seconds(row[2]) or 0.0
+
+
+def entry_of(key: Key, generations: list[Any], row: Sequence[Any]) -> Entry:
+    """The entry under `key` with this answer, and with what else `GET` gives."""
+    _, sent, _, took, tokens, cell, hits, last_used = row
+    return Entry(
+        key,
+        generations,
+        stored_of(row),
+        sent=None if sent is None else shown(sent),
+        took=_seconds(took),
+        tokens=_integer(tokens),
+        cell=None if cell is None else shown(cell),
+        hits=_integer(hits) or 0,
+        last_used=_seconds(last_used),
+    )
 
 
 def keys_after(connection: sqlite3.Connection, row: int) -> dict[int, Key]:
@@ -141,24 +162,9 @@ def to_text(text: str) -> str:
 
 def _listed(key: Key, row: Sequence[Any]) -> Entry:
     try:
-        return entry_of(key, row)
+        return entry_of(key, generations_of(row), row)
     except DecodingError:
-        return _entry(key, [], row)
-
-
-def _entry(key: Key, generations: list[Any], row: Sequence[Any]) -> Entry:
-    _, sent, stored, took, tokens, cell, hits, last_used = row
-    return Entry(
-        key,
-        generations,
-        _seconds(stored) or 0.0,
-        sent=None if sent is None else shown(sent),
-        took=_seconds(took),
-        tokens=_integer(tokens),
-        cell=None if cell is None else shown(cell),
-        hits=_integer(hits) or 0,
-        last_used=_seconds(last_used),
-    )
+        return entry_of(key, [], row)
 
 
 def _optional_text(text: str | None) -> str | None:

@@ -70,8 +70,28 @@ def _to_1(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO state VALUES ('indexed', 0)")
 
 
+def _to_2(connection: sqlite3.Connection) -> None:
+    """The inbox: entries that are not filed yet, as `rows.COLUMNS`."""
+    connection.execute("""CREATE TABLE inbox (
+        row INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL UNIQUE,
+        model TEXT,
+        stored REAL NOT NULL,
+        took REAL,
+        tokens INTEGER,
+        cell TEXT,
+        hits INTEGER NOT NULL,
+        last_used REAL,
+        generations BLOB NOT NULL,
+        sent BLOB,
+        prompt BLOB NOT NULL,
+        llm_string BLOB NOT NULL,
+        answer_text TEXT NOT NULL
+    )""")
+
+
 Migration = Callable[[sqlite3.Connection], None]
-MIGRATIONS: tuple[Migration, ...] = (_to_1,)
+MIGRATIONS: tuple[Migration, ...] = (_to_1, _to_2)
 
 
 def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:

@@ -1,0 +1,81 @@
+"""The inbox: where an answer arrives. To store it there costs a fraction of what filing it costs.
+
+What is in the inbox is found by its key at once. To be listed, sorted and searched it is filed among the
+entries, with many others: when nothing has arrived for a moment, or when somebody looks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from llmcache_jupyter.caches.codec import MAX_LENGTH
+from llmcache_jupyter.caches.sqlite.rows import COLUMNS
+
+RECEIVE = f"""INSERT OR REPLACE INTO inbox ({", ".join(COLUMNS)})
+    VALUES ({", ".join(f":{column}" for column in COLUMNS)})"""
+SOMETHING_WAITS = "SELECT EXISTS (SELECT 1 FROM inbox)"
+
+_NOT_FILED = "SELECT count(*) FROM inbox WHERE digest NOT IN (SELECT digest FROM entries)"
+
+_SOME = 64
+_TOO_MANY = 1_000
+_QUIET = 0.2  # seconds
+_PAUSE = 0.005  # seconds, in which others may write
+
+_NEEDED = ("digest", "stored", "hits", "generations", "prompt", "llm_string", "answer_text")
+_VALUES = (f"CASE WHEN length({name}) <= {MAX_LENGTH} THEN {name} END" for name in COLUMNS)
+_TAKE = f"SELECT row, {', '.join(_VALUES)} FROM inbox ORDER BY row LIMIT {_SOME}"
+
+
+def waiting(connection: sqlite3.Connection) -> int:
+    """How many entries are in the inbox alone."""
+    ((number,),) = connection.execute(_NOT_FILED)
+    return int(number)
+
+
+def take(writer: sqlite3.Connection) -> list[dict[str, Any]] | None:
+    """Take the oldest rows out of the inbox, within the caller's transaction. None if it is empty."""
+    taken = writer.execute(_TAKE).fetchall()
+    if not taken:
+        return None
+    writer.execute("DELETE FROM inbox WHERE row <= ?", [taken[-1][0]])
+    rows = [dict(zip(COLUMNS, values, strict=True)) for _, *values in taken]
+    # one that is too long was planted: `row_of` makes none
+    return [row for row in rows if all(row[name] is not None for name in _NEEDED)]
+
+
+class Clerk:
+    """Has what arrived filed, on a thread, once enough of it waits and nothing more arrives.
+
+    - `file`: files some, and returns whether there were any. A method, whose owner may be dropped meanwhile.
+    """
+
+    def __init__(self, file: Callable[[], bool]) -> None:
+        self._file = weakref.WeakMethod(file)
+        self._thread: threading.Thread | None = None
+        self._waiting = 0
+        self._last = 0.0
+
+    def arrived(self, waiting: int) -> None:
+        """Note that so many wait by now."""
+        if waiting < _SOME:
+            return
+        self._waiting, self._last = waiting, time.monotonic()
+        if self._thread is None or not self._thread.is_alive():  # in a forked child it is not
+            self._thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while self._waiting < _TOO_MANY and time.monotonic() - self._last < _QUIET:
+            time.sleep(_QUIET)
+        while self._file_some():
+            time.sleep(_PAUSE)
+
+    def _file_some(self) -> bool:
+        file = self._file()
+        return file is not None and file()
