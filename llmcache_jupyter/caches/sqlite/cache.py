@@ -52,6 +52,7 @@ class SQLiteCache(LimitedCache):
       entries are filed or looked at, with the first hit after two seconds, after a thousand, and on `close`.
     - Safe under threads, forks and several processes. Reading waits for no writer, so the async methods
       read where they are called; what writes uses an executor.
+    - A file that is deleted, moved or replaced meanwhile is left. What is at `path` by then is used, or made.
     - An answer that the file holds but this version cannot read is a miss, and listed without generations.
     - To be closed by `close`, by `with`, or by Python's end.
 
@@ -77,7 +78,7 @@ class SQLiteCache(LimitedCache):
         self._writes = Writes(self._has_search)
         self._clerk = Clerk(self._file_some)
         self._uses = Uses()
-        self._connections = Connections(self.path, self._uses.forget)
+        self._connections = Connections(self.path, prepare, self._uses.forget, clock)
         self._finish = weakref.finalize(self, _finish, self._connections, self._writes, self._uses)
         self._purge()
         if maxsize is not None:
@@ -302,7 +303,7 @@ def _path(path: str | PathLike[str]) -> Path:
 
 def _finish(connections: Connections, writes: Writes, uses: Uses) -> None:
     with suppress(StoreError):
-        if uses or connections.read(SOMETHING_WAITS)[0][0]:
+        if connections.is_current() and (uses or connections.read(SOMETHING_WAITS)[0][0]):
             with connections.writing() as writer:
                 while writes.file(writer):
                     pass

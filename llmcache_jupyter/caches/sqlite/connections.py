@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from llmcache_jupyter.errors import StoreError
 Rows = list[tuple[Any, ...]]
 
 _READ_TIMEOUT, _WRITE_TIMEOUT, _FORK_TIMEOUT = 1.0, 10.0, 1.0
+_LOOK_AGAIN = 1.0  # seconds
 _IDLE_READERS = 8
 _LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
 _SETTINGS = (
@@ -45,14 +47,26 @@ class Connections:
     - One transaction writes at a time. Either all of it is stored, or nothing.
     - A fork closes them before, but for those that another thread is using: the child would take its parent's
       locks for its own, and write to a log that the parent clears away. Each opens its own again.
-    - `on_fork` is called in the child.
+    - They follow the path: a file that was deleted, moved or replaced is left, and what is there by then is
+      used. Writing notices at once, reading after a second.
+    - `prepare` makes a store of what is at `path`, or of nothing. `on_fork` is called in the child.
 
     All methods raise StoreError, with what to do, where SQLite fails.
     """
 
-    def __init__(self, path: Path, on_fork: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        prepare: Callable[[Path], object],
+        on_fork: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.path = path
+        self._prepare = prepare
         self._on_fork = on_fork
+        self._clock = clock
+        self._file = identity(path)
+        self._looked = clock()
         self._closed = False
         self._write_lock = threading.RLock()
         self._is_quiet = False
@@ -62,18 +76,18 @@ class Connections:
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         """The rows of one query."""
-        reader = self._borrow()
+        pool, reader = self._borrow()
         try:
             return reader.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error
         finally:
-            self._give_back(reader)
+            self._give_back(pool, reader)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection whose queries all see the file as it was at the first."""
-        reader = self._borrow()
+        pool, reader = self._borrow()
         try:
             reader.execute("BEGIN")
             try:
@@ -84,7 +98,7 @@ class Connections:
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error
         finally:
-            self._give_back(reader)
+            self._give_back(pool, reader)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -119,6 +133,10 @@ class Connections:
             if writer is not None:
                 writer.close()  # last, because only a writer clears the log away
 
+    def is_current(self) -> bool:
+        """Whether the file is still the one that was prepared."""
+        return self._file is not None and identity(self.path) == self._file
+
     def before_fork(self) -> None:
         """Close what is not in use, and let nothing be written until the fork is done."""
         self._is_quiet = self._write_lock.acquire(timeout=_FORK_TIMEOUT)
@@ -137,10 +155,14 @@ class Connections:
         self._write_lock, self._writer, self._readers = threading.RLock(), None, []
         self._on_fork()
 
-    def _borrow(self) -> sqlite3.Connection:
+    def _borrow(self) -> tuple[list[sqlite3.Connection], sqlite3.Connection]:
+        """A reader, and where it belongs."""
         self._check_open()
+        if not 0 <= self._clock() - self._looked < _LOOK_AGAIN:
+            self._follow()
+        pool = self._readers
         try:
-            return self._readers.pop()
+            return pool, pool.pop()
         except IndexError:
             reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
         try:
@@ -148,15 +170,33 @@ class Connections:
         except BaseException:
             reader.close()
             raise
-        return reader
+        return pool, reader
 
-    def _give_back(self, reader: sqlite3.Connection) -> None:
-        if len(self._readers) >= _IDLE_READERS:
+    def _give_back(self, pool: list[sqlite3.Connection], reader: sqlite3.Connection) -> None:
+        if len(pool) >= _IDLE_READERS or pool is not self._readers:
             reader.close()
             return
-        self._readers.append(reader)
+        pool.append(reader)
         if self._closed:
             self._close_readers()
+
+    def _follow(self) -> None:
+        """Leave the file, if it is no longer at its path: what is written to it would be lost."""
+        self._looked = self._clock()
+        if self.is_current():
+            return
+        with self._write_lock:
+            if self.is_current() or (self._writer is not None and self._writer.in_transaction):
+                return
+            self._close_readers()
+            self._readers = []
+            writer, self._writer, self._file = self._writer, None, None
+            if writer is not None:
+                with suppress(sqlite3.Error):  # its log must be no other file's
+                    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                writer.close()
+            self._prepare(self.path)
+            self._file = identity(self.path)
 
     def _close_readers(self) -> None:
         while self._readers:
@@ -167,6 +207,7 @@ class Connections:
 
     def _open_writer(self) -> sqlite3.Connection:
         self._check_open()
+        self._follow()
         if self._writer is None:
             writer = connect(self.path, "mode=rw", _WRITE_TIMEOUT)
             try:
@@ -182,6 +223,15 @@ class Connections:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"{self.path} was closed: make a new SQLiteCache of it.")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at `path` from any other; None where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def connect(path: Path, mode: str, timeout: float = _WRITE_TIMEOUT) -> sqlite3.Connection:

@@ -1,0 +1,131 @@
+"""A store's file that is deleted, moved or replaced while a kernel has it open."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmcache_jupyter import StoreError
+from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches.sqlite import SQLiteCache
+from tests.caches.contract import FakeClock, answer, entry, texts
+from tests.caches.sqlite_files import make_store
+
+BESIDE = ("-wal", "-shm")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "folder").mkdir()
+    return tmp_path / "folder" / "notes.sqlite"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def cache(path: Path, clock: FakeClock) -> Iterator[SQLiteCache]:
+    with SQLiteCache(path, clock=clock) as cache:
+        cache.put(entry("before"))
+        assert cache.lookup(*entry("before").key) == answer()
+        yield cache
+
+
+def stored_in(path: Path) -> set[str]:
+    with SQLiteCache(path) as cache:
+        return set(texts(cache.entries(Query(limit=None)).entries))
+
+
+def delete(path: Path, *endings: str) -> None:
+    for ending in ("", *endings):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+class TestDeleted:
+    @pytest.mark.parametrize("beside", [(), BESIDE], ids=["alone", "with its log"])
+    def test_what_is_stored_afterwards_is_in_a_new_file(
+        self, cache: SQLiteCache, path: Path, beside: tuple[str, ...]
+    ) -> None:
+        delete(path, *beside)
+        cache.put(entry("after"))
+        assert cache.lookup(*entry("after").key) == answer()
+        cache.close()
+        assert stored_in(path) == {"after"}
+
+    def test_what_was_in_it_is_not_served(self, cache: SQLiteCache, path: Path, clock: FakeClock) -> None:
+        delete(path)
+        clock.advance(1)
+        assert cache.lookup(*entry("before").key) is None
+        assert (len(cache), cache.entries().total) == (0, 0)
+
+    def test_closing_makes_no_new_file(self, cache: SQLiteCache, path: Path) -> None:
+        cache.lookup(*entry("before").key)
+        delete(path)
+        cache.close()
+        assert not path.exists()
+
+    def test_the_kernels_that_share_it_go_on_in_the_new_file(self, cache: SQLiteCache, path: Path) -> None:
+        with SQLiteCache(path) as other:
+            other.put(entry("before, too"))
+            delete(path)
+            other.put(entry("after"))
+            cache.put(entry("after, too"))
+            assert other.lookup(*entry("after, too").key) == answer()
+        cache.close()
+        assert stored_in(path) == {"after", "after, too"}
+
+    def test_another_kernel_begins_anew(self, cache: SQLiteCache, path: Path, clock: FakeClock) -> None:
+        delete(path)
+        with SQLiteCache(path) as other:
+            assert other.lookup(*entry("before").key) is None
+            for number in range(50):
+                other.put(entry(str(number)))
+            clock.advance(1)
+            assert cache.lookup(*entry("before").key) is None
+            cache.put(entry("after"))
+        cache.close()
+        assert stored_in(path) == {"after", *map(str, range(50))}
+
+    def test_its_folder_is_gone(self, cache: SQLiteCache, path: Path) -> None:
+        shutil.rmtree(path.parent)
+        with pytest.raises(StoreError, match="there is no folder"):
+            cache.put(entry("after"))
+        path.parent.mkdir()
+        cache.put(entry("after"))
+        cache.close()
+        assert stored_in(path) == {"after"}
+
+
+class TestReplaced:
+    def test_by_another_store(self, cache: SQLiteCache, path: Path, clock: FakeClock) -> None:
+        make_store(path.with_name("other.sqlite"))
+        path.with_name("other.sqlite").replace(path)
+        clock.advance(1)
+        assert cache.lookup(*entry("before").key) is None
+        assert cache.lookup(*entry("prompt 0").key) == answer()
+        cache.put(entry("after"))
+        cache.close()
+        assert stored_in(path) == {"after", *(f"prompt {number}" for number in range(5))}
+
+    def test_by_something_else(self, cache: SQLiteCache, path: Path) -> None:
+        path.unlink()
+        path.write_text("The user's own notes.\n" * 100)
+        with pytest.raises(StoreError, match="no SQLite file"):
+            cache.put(entry("after"))
+        assert path.read_text() == "The user's own notes.\n" * 100
+        path.unlink()
+        cache.put(entry("after"))
+        cache.close()
+        assert stored_in(path) == {"after"}
+
+    def test_moved_it_keeps_what_it_had(self, cache: SQLiteCache, path: Path) -> None:
+        path.rename(path.with_name("kept.sqlite"))
+        cache.put(entry("after"))
+        cache.close()
+        assert stored_in(path) == {"after"}
+        assert stored_in(path.with_name("kept.sqlite")) == {"before"}
