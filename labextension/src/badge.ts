@@ -78,6 +78,7 @@ export class Badge extends Widget {
 
   private _hide(): void {
     window.clearTimeout(this._timer);
+    this._timer = 0; // what was asked for is not shown when it comes
     this._list.hidden = true;
   }
 

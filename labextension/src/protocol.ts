@@ -42,7 +42,10 @@ export interface IState {
   cells: Record<string, ICellCounts>;
 }
 
-/** An entry in a list. Durations are in seconds, moments in seconds since the epoch. */
+/**
+ * An entry in a list. Durations are in seconds, moments in seconds since the epoch.
+ * `stored` is null where nothing is stored, and the row is a call that missed.
+ */
 export interface IRow {
   id: string;
   prompt: string;
@@ -50,7 +53,7 @@ export interface IRow {
   model: string | null;
   cell: string | null;
   label: string | null;
-  stored: number;
+  stored: number | null;
   last_used: number | null;
   took: number | null;
   tokens: number | null;
@@ -78,10 +81,27 @@ export interface IEntry extends IRow {
   parameters: Record<string, string>;
 }
 
-/** What calls of a cell led to, those for one entry together. `row` is null where nothing is stored. */
+/** What calls of a cell led to, those for one entry together. `row` is null where no more is known. */
 export interface ICellEntry extends IOutcome {
   id: string;
   row: IRow | null;
+}
+
+/** A difference in words; and what was stored and what was asked, where the words don't hold them. */
+export interface IChange {
+  words: string;
+  stored: string | null;
+  asked: string | null;
+}
+
+/** Why a call was not a hit. `nearest`: the id of the entry that differs from the call in `differences`. */
+export interface IExplanation {
+  headline: string;
+  reason: string;
+  nearest: string | null;
+  differences: IChange[];
+  asides: string[];
+  warnings: string[];
 }
 
 /** Each kind of request: what it names, and what its reply holds. */
@@ -101,6 +121,7 @@ export interface IQueries {
   models: { asks: object; result: [name: string, entries: number][] };
   entry: { asks: { entry: string }; result: IEntry };
   cell: { asks: { cell: string }; result: { entries: ICellEntry[]; total: number } };
+  why: { asks: { entry: string }; result: IExplanation };
   delete: { asks: { entry: string }; result: { removed: number } };
   clear: { asks: { shared: boolean }; result: { removed: number } };
   switch: { asks: { active: boolean; mode: Mode | null }; result: null };

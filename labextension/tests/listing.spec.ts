@@ -116,10 +116,17 @@ describe('Listing', () => {
       { id: 'id-3', hits: 2, misses: 0, failed: 0, row: row(3) },
       { id: 'id-9', hits: 0, misses: 1, failed: 0, row: null }
     ];
-    await asked.at(-1)?.answer({ entries, total: 2 });
-    expect(listing.total).toBe(1);
+    await asked.at(-1)?.answer({ entries, total: 7 });
+    expect(listing.total).toBe(2);
+    expect(listing.more).toBe(5);
     expect(listing.row(0)?.id).toBe('id-3');
+    expect(listing.row(1)).toMatchObject({ id: 'id-9', prompt: '', stored: null });
     expect(listing.outcome('id-3')?.hits).toBe(2);
     expect(listing.indexOf('id-3')).toBe(0);
+
+    listing.show({ cell: null });
+    await asked.at(-1)?.answer(page(0, 10));
+    expect(listing.more).toBe(0);
+    expect(listing.outcome('id-3')).toBeUndefined();
   });
 });

@@ -22,9 +22,15 @@ SECRET_NAME = re.compile(
     r"|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
     re.IGNORECASE,
 )
+# Not the words after "Basic" in a text: at least 8 characters with a figure, padding or capitals in between,
+# or more than words have
+_LIKE_A_CREDENTIAL = (
+    r"(?=[\w+]{20}|(?=[\w.~+/=-]{8})[\w.~+/=-]{0,60}?(?:[\d=]|[a-z][A-Z][\w.~+/=-]{0,60}?[a-z][A-Z]))"
+)
 SECRET_TEXT = (
     (re.compile(r"(?<=://)[^/@\s'\"]+@"), f"{REDACTED}@"),
-    (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"\b((?:proxy-)?authorization:\s*\w+)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(rf"\b((?i:Bearer|Basic))\s+{_LIKE_A_CREDENTIAL}[\w.~+/=-]+"), rf"\1 {REDACTED}"),
     (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|ghp|glpat)[-_][\w-]{8,}"), REDACTED),
     (re.compile(r"\bAIza[\w-]{30,}|\bAKIA[A-Z0-9]{16}\b"), REDACTED),
     (

@@ -1,4 +1,4 @@
-"""Tab completion of `%llmcache`: subcommands, options, modes, policies, columns, models and entry ids."""
+"""Tab completion of `%llmcache`: subcommands, options, modes, policies, columns, models and ids."""
 
 from __future__ import annotations
 
@@ -63,6 +63,8 @@ class Completer:
         names: list[str] = []
         if before[0] == "delete":
             names = self._ids(fragment)
+        elif before == ["why"]:
+            names = self._ids_to_explain(fragment)
         elif before[0] in ("save", "load") and len(before) == 1:
             names = _files("*.jsonl")
         return [word for word in (*names, *_options(before[0])) if word not in before]
@@ -75,9 +77,17 @@ class Completer:
 
     def _ids(self, beginning: str) -> list[str]:
         try:
-            return [entry.id for entry in self._session.entries(Query(id=beginning, limit=_MAX_IDS)).entries]
+            # without a beginning, none is looked for: the newest of 100,000 cost a memory cache nothing
+            query = Query(id=beginning or None, limit=_MAX_IDS)
+            return [entry.id for entry in self._session.entries(query).entries]
         except LLMCacheError:
             return []
+
+    def _ids_to_explain(self, beginning: str) -> list[str]:
+        """Ids of calls that missed, then of the newest entries; of older ones where none of those fits."""
+        recent = [*(call.id for call in self._session.cache.missed.all()), *self._ids("")]
+        fitting = [name for name in dict.fromkeys(recent) if name.startswith(beginning)]
+        return fitting or self._ids(beginning)
 
 
 def _files(pattern: str) -> list[str]:

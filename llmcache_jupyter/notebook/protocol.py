@@ -17,7 +17,7 @@ VERSION = 1
 EVENTS = "llmcache-events"
 QUERIES = "llmcache-queries"
 
-Kind = Literal["state", "entries", "models", "entry", "cell", "delete", "clear", "switch", "plan"]
+Kind = Literal["state", "entries", "models", "entry", "cell", "why", "delete", "clear", "switch", "plan"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ErrorCode = Literal["version", "request", "refused", "failed"]
 
@@ -69,6 +69,7 @@ class Row(TypedDict):
     """An entry in a list: its texts on one short line. Times are seconds, moments since the epoch.
 
     - `cell`: the id of the cell that stored it; `label`: how the notebook shows that cell.
+    - `stored`: None where nothing is stored, and the row is a call that missed.
     """
 
     id: str
@@ -77,7 +78,7 @@ class Row(TypedDict):
     model: str | None
     cell: str | None
     label: str | None
-    stored: float
+    stored: float | None
     last_used: float | None
     took: float | None
     tokens: int | None
@@ -119,13 +120,37 @@ class PageOfRows(TypedDict):
 
 
 class CellEntry(TypedDict):
-    """What calls of a cell led to, those for one entry together. `row` is None where nothing is stored."""
+    """What calls of a cell led to, those for one entry together. `row` is None where no more is known."""
 
     id: str
     hits: int
     misses: int
     failed: int
     row: Row | None
+
+
+class Changed(TypedDict):
+    """A difference in words; and what was stored and what was asked, where the words don't hold them."""
+
+    words: str
+    stored: str | None
+    asked: str | None
+
+
+class Explained(TypedDict):
+    """Why a call was not a hit, as `%llmcache why` says it.
+
+    - `headline`: which call it is about. `reason`: a sentence.
+    - `nearest`: the id of the entry that differs from the call in `differences`, the first of them.
+    - `asides`, `warnings`: what else the user should know, a sentence each.
+    """
+
+    headline: str
+    reason: str
+    nearest: str | None
+    differences: list[Changed]
+    asides: list[str]
+    warnings: list[str]
 
 
 class Reply(TypedDict):

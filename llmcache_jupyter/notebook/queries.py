@@ -13,24 +13,30 @@ from llmcache_jupyter.caches.entry import SortColumn
 from llmcache_jupyter.errors import EntryNotFoundError, LLMCacheError
 from llmcache_jupyter.notebook.protocol import (
     CellEntry,
+    Explained,
     Kind,
     PageOfRows,
     ProtocolError,
     Request,
+    Row,
     error_reply,
     reply,
 )
-from llmcache_jupyter.notebook.rows import in_full, row
+from llmcache_jupyter.notebook.rows import explained, in_full, missed_row, row
 from llmcache_jupyter.notebook.tallies import Outcome, Tallies
 from llmcache_jupyter.session.events import logger
+from llmcache_jupyter.session.explain import Explanation
+from llmcache_jupyter.session.missed import MissedCall
 from llmcache_jupyter.session.scope import Mode, check_mode
 from llmcache_jupyter.session.session import Session
 from llmcache_jupyter.session.settings import KEEP
+from llmcache_jupyter.views.explanation import ExplanationView
 from llmcache_jupyter.views.style import visible
 
 MAX_ROWS = 500
 # Finding an entry by its id may take a walk through all of them
 MAX_CELL_ENTRIES = 25
+_FORGOTTEN = Explanation(None, "This miss is no longer known: the kernel remembers only its latest ones.")
 
 
 class Queries:
@@ -58,6 +64,7 @@ class Queries:
             "models": self._models,
             "entry": self._entry,
             "cell": self._cell,
+            "why": self._why,
             "delete": self._delete,
             "clear": lambda request: {"removed": session.clear(shared=request.flag("shared"))},
             "switch": self._switch,
@@ -100,14 +107,19 @@ class Queries:
 
     def _cell(self, request: Request) -> dict[str, Any]:
         outcomes = self._tallies.outcomes(request.text("cell"))
-        some = list(outcomes.items())[:MAX_CELL_ENTRIES]
+        # of many, those that missed: they are what the user looks for
+        by_need = sorted(outcomes.items(), key=lambda one: not (one[1].misses or one[1].failed))
+        some = by_need[:MAX_CELL_ENTRIES]
         return {"entries": [self._cell_entry(*one) for one in some], "total": len(outcomes)}
 
     def _cell_entry(self, entry: str, outcome: Outcome) -> CellEntry:
+        label = self._session.cell_label
+        found: Row | None
         try:
-            found = row(self._session.find(entry), self._session.cell_label)
+            found = row(self._session.find(entry), label)
         except EntryNotFoundError:
-            found = None
+            call = self._missed(entry)
+            found = None if call is None else missed_row(call, label)
         return {
             "id": entry,
             "hits": outcome.hits,
@@ -115,6 +127,15 @@ class Queries:
             "failed": outcome.failed,
             "row": found,
         }
+
+    def _why(self, request: Request) -> Explained:
+        """A missed call goes by the id of the entry that would have answered it."""
+        call = request.text("entry")
+        explanation = _FORGOTTEN if self._missed(call) is None else self._session.why(call)
+        return explained(ExplanationView(explanation, cell_label=self._session.cell_label))
+
+    def _missed(self, entry: str) -> MissedCall | None:
+        return next((call for call in self._session.cache.missed.all() if call.id == entry), None)
 
     def _delete(self, request: Request) -> dict[str, int]:
         return {"removed": self._session.delete(request.text("entry"))}

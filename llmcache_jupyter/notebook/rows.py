@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmcache_jupyter.caches import Entry
 from llmcache_jupyter.caches.generation import answer_text, tool_calls
 from llmcache_jupyter.caches.llm_string import parameters
 from llmcache_jupyter.caches.prompt import asked, messages
-from llmcache_jupyter.notebook.protocol import Answer, EntryInFull, Row, Said
+from llmcache_jupyter.notebook.protocol import Answer, EntryInFull, Explained, Row, Said
 from llmcache_jupyter.views.format import short
 from llmcache_jupyter.views.style import visible
+
+if TYPE_CHECKING:
+    from llmcache_jupyter.session.missed import MissedCall
+    from llmcache_jupyter.views.explanation import ExplanationView
 
 CellLabel = Callable[[str | None], str | None]
 
 LINE_CHARACTERS = 160
+SENTENCE_CHARACTERS = 1_000
 # What is copied is what was sent: more than a person reads, less than what makes a browser stand still
 SENT_CHARACTERS = 100_000
 _SENT_MESSAGES = 200
@@ -37,6 +42,43 @@ def row(entry: Entry, cell_label: CellLabel) -> Row:
         "took": entry.took,
         "tokens": entry.tokens,
         "hits": entry.hits,
+    }
+
+
+def missed_row(call: MissedCall, cell_label: CellLabel) -> Row:
+    """A call that missed, and whose answer is not stored, in a list of entries."""
+    label = cell_label(call.cell)
+    return {
+        "id": call.id,
+        "prompt": visible(short(asked(call.sent), LINE_CHARACTERS)),
+        "answer": "",
+        "model": None if call.model is None else visible(call.model),
+        "cell": call.cell,
+        "label": None if label is None else visible(label),
+        "stored": None,
+        "last_used": None,
+        "took": None,
+        "tokens": None,
+        "hits": 0,
+    }
+
+
+def explained(view: ExplanationView) -> Explained:
+    """The sentences of an explanation."""
+    return {
+        "headline": _sentence(view.headline),
+        "reason": _sentence(view.explanation.reason),
+        "nearest": view.explanation.nearest,
+        "differences": [
+            {
+                "words": _sentence(words),
+                "stored": None if stored is None else _sentence(stored),
+                "asked": None if asked_now is None else _sentence(asked_now),
+            }
+            for words, stored, asked_now in view.differences
+        ],
+        "asides": [_sentence(aside) for aside in view.asides],
+        "warnings": [_sentence(note) for note in view.explanation.notes],
     }
 
 
@@ -68,6 +110,10 @@ def _answer(generation: Any) -> Answer:
         for call in tool_calls(generation)
     ]
     return {"text": shown, "left": left, "calls": calls}
+
+
+def _sentence(text: str) -> str:
+    return visible(short(text, SENTENCE_CHARACTERS))
 
 
 def _cut(text: str) -> tuple[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmcache_jupyter.caches.llm_string import redact
 from llmcache_jupyter.caches.prompt import asked
@@ -26,8 +26,16 @@ _CSS = """
 _SHOWN = 30
 
 
+class ShownDifference(NamedTuple):
+    """A difference in words; and what was stored and what was asked, where the words don't hold them."""
+
+    words: str
+    stored: str | None = None
+    asked: str | None = None
+
+
 class ExplanationView:
-    """An explanation, as a text and as HTML. Credentials are left out of both."""
+    """An explanation, as a text, as HTML, and as the sentences they are made of. Without credentials."""
 
     def __init__(self, explanation: Explanation, *, cell_label: Callable[[str | None], str | None]) -> None:
         self.explanation = explanation
@@ -46,50 +54,54 @@ class ExplanationView:
         return f"Call {call.id}{model}{cell} at {at}: “{short(redact(asked(call.sent)), 80)}”"
 
     @property
-    def _now(self) -> str:
-        explained = self.explanation
-        is_news = explained.stored_now and explained.call is not None
-        return "Its answer is stored now: the next identical call is a hit." if is_news else ""
+    def differences(self) -> list[ShownDifference]:
+        """The first of the differences."""
+        return [_shown(difference) for difference in self.explanation.differences[:_SHOWN]]
+
+    @property
+    def asides(self) -> list[str]:
+        """What there is to say beside the reason: how many more differences, and what is so by now."""
+        asides: list[str] = []
+        more = len(self.explanation.differences) - _SHOWN
+        if more > 0:
+            asides.append(f"and {more} more differences")
+        if self.explanation.stored_now and self.explanation.call is not None:
+            asides.append("Its answer is stored now: the next identical call is a hit.")
+        return asides
 
     def __repr__(self) -> str:
         lines = [self.headline, self.explanation.reason]
-        for difference in self.explanation.differences[:_SHOWN]:
-            lines.append(f"  - {difference.words}")
-            if not _says_it_all(difference):
-                lines += [f"      stored: {difference.old or '-'}", f"      asked:  {difference.new or '-'}"]
-        lines += filter(None, [self._more, self._now, *(f"  ! {note}" for note in self.explanation.notes)])
+        for words, stored, asked_now in self.differences:
+            lines.append(f"  - {words}")
+            if stored is not None:
+                lines += [f"      stored: {stored}", f"      asked:  {asked_now}"]
+        lines += [*self.asides, *(f"  ! {note}" for note in self.explanation.notes)]
         return visible("\n".join(lines))
 
     def _repr_html_(self) -> str:
-        items = "".join(map(_item, self.explanation.differences[:_SHOWN]))
+        items = "".join(map(_item, self.differences))
         parts = [
             f"<strong>{safe(self.headline)}</strong>",
             f"<p class='llmcache-reason'>{safe(self.explanation.reason)}</p>",
         ]
         if items:
             parts.append(f"<ul class='llmcache-differences'>{items}</ul>")
-        parts += [
-            f"<div class='llmcache-muted'>{safe(text)}</div>" for text in (self._more, self._now) if text
-        ]
+        parts += [f"<div class='llmcache-muted'>{safe(text)}</div>" for text in self.asides]
         parts += [f"<div class='llmcache-warn'>{safe(note)}</div>" for note in self.explanation.notes]
         return styled(_CSS, "".join(parts))
 
-    @property
-    def _more(self) -> str:
-        more = len(self.explanation.differences) - _SHOWN
-        return f"and {more} more differences" if more > 0 else ""
+
+def _shown(difference: Difference) -> ShownDifference:
+    words, old, new = difference.words, difference.old, difference.new
+    if not old or not new or (old in words and new in words):
+        return ShownDifference(words)
+    return ShownDifference(words, old, new)
 
 
-def _says_it_all(difference: Difference) -> bool:
-    """Whether its words hold what it was and what it is."""
-    values = [value for value in (difference.old, difference.new) if value]
-    return all(value in difference.words for value in values) or len(values) < 2
-
-
-def _item(difference: Difference) -> str:
+def _item(difference: ShownDifference) -> str:
     words = f"<div>{safe(difference.words)}</div>"
-    if _says_it_all(difference):
+    if difference.stored is None:
         return f"<li>{words}</li>"
-    was = f"<div class='llmcache-mono'><del>- {safe(difference.old)}</del></div>"
-    now = f"<div class='llmcache-mono'><ins>+ {safe(difference.new)}</ins></div>"
+    was = f"<div class='llmcache-mono'><del>- {safe(difference.stored)}</del></div>"
+    now = f"<div class='llmcache-mono'><ins>+ {safe(difference.asked)}</ins></div>"
     return f"<li>{words}{was}{now}</li>"

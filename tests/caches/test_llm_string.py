@@ -81,6 +81,10 @@ def test_parameters_of_any_text(text: str) -> None:
         "https://user:abcdefgh@host/path",
         "https://host/?api_key=abcdefgh&x=1",
         "Basic YWJjZGVmZ2g=",
+        "basic  YWJjZGVmZ2g6YWJjZGVmZ2g",
+        "Bearer abcdefgh-1",
+        "Bearer abcdefghijklmnopqrst",
+        "Authorization: Bearer abcdefgh",
         '{"password": "abcdefgh"}',
         '{"aws_secret_access_key": "abcdefgh"}',
     ],
@@ -93,7 +97,17 @@ def test_secrets_are_kept_back(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["max_tokens=5", "{'token_limit': '5'}", "the key idea", "https://host/path?x=1", "task-list"]
+    "text",
+    [
+        "max_tokens=5",
+        "{'token_limit': '5'}",
+        "the key idea",
+        "https://host/path?x=1",
+        "task-list",
+        "Basic arithmetic for the bearer of this ticket",
+        "basic\nJavaScript",
+        "Bearer authentication/authorization",
+    ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text

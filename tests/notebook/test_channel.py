@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -182,7 +183,13 @@ def test_golden_queries(front: Front, session: Session) -> None:
         session.cache.lookup(*entry.key)
         session.cache.update(*entry.key, entry.generations)
     session.cache.backend.put(entry)
-    examples = (EXAMPLES / "queries.json").read_text().replace("ENTRY", entry.id)
+    with Cell("b-cell", 5):
+        session.cache.lookup("The capital of Kenia?", SMALL)
+    (missed, *_) = session.cache.missed.all()
+    examples = (EXAMPLES / "queries.json").read_text()
+    clock = time.strftime("%H:%M:%S", time.localtime(missed.at))
+    for name, value in {"ENTRY": entry.id, "MISSED": missed.id, "CLOCK": clock}.items():
+        examples = examples.replace(name, value)
     exchanges = json.loads(examples)
 
     for exchange in exchanges:
@@ -251,7 +258,55 @@ def test_a_replay_miss_counts_as_failed(front: Front, session: Session) -> None:
         call(session, "never recorded")
     assert front.channel.state()["cells"]["a"]["failed"] == 1
     (entry,) = front.ask("cell", cell="a")["entries"]
-    assert (entry["failed"], entry["row"]) == (1, None)
+    assert (entry["failed"], entry["row"]["prompt"], entry["row"]["stored"]) == (1, "never recorded", None)
+    why = front.ask("why", entry=entry["id"])
+    assert why["reason"] == "Nothing was stored at all."
+
+
+def test_a_call_that_is_not_remembered_is_told_as_such(front: Front, session: Session) -> None:
+    session.activate()
+    with Cell("a", 1):
+        call(session, "one")
+        session.cache.lookup("two", SMALL)
+    for number in range(200):
+        session.cache.lookup(str(number), SMALL)
+    stored, lost = front.ask("cell", cell="a")["entries"]
+    assert (stored["row"]["prompt"], lost["row"]) == ("one", None)
+    for one in (stored, lost):
+        why = front.ask("why", entry=one["id"])
+        assert why["reason"] == ("This miss is no longer known: the kernel remembers only its latest ones.")
+        assert (why["nearest"], why["differences"]) == (None, [])
+
+
+def test_an_explanation_is_harmless_short_and_without_secrets(front: Front, session: Session) -> None:
+    session.activate()
+    tool = "\u202e<img src=x onerror=alert(1)>" + 100_000 * "y"
+    call(session, "What is it?")
+    pairs = [("api_key", "sk-0123456789"), ("model", "small"), ("tools", [{"name": tool}])]
+    with Cell("a", 1):
+        session.cache.lookup("What is it? null \0", str(pairs))
+    ((entry),) = front.ask("cell", cell="a")["entries"]
+    why = front.ask("why", entry=entry["id"])
+    words = [difference["words"] for difference in why["differences"]]
+    assert any("\\u202e<img" in one for one in words)
+    text = json.dumps(why)
+    assert "\u202e" not in text
+    assert "0123456789" not in text
+    assert len(text) < 10_000
+
+
+def test_of_many_calls_those_that_missed_are_told(front: Front, session: Session) -> None:
+    session.activate()
+    for number in range(60):
+        call(session, f"question {number}")
+    with Cell("a", 1):
+        for number in range(60):
+            call(session, f"question {number}")
+        call(session, "another")
+    cell = front.ask("cell", cell="a")
+    assert cell["total"] == 61
+    prompts = [entry["row"]["prompt"] for entry in cell["entries"]]
+    assert prompts == ["another", *(f"question {number}" for number in range(24))]
 
 
 def test_survives_a_front_end_that_closes_the_events(front: Front, session: Session) -> None:

@@ -71,6 +71,8 @@ class ExtensionPage:
         self.list = self.panel.get_by_role("listbox", name="Entries")
         self.rows = self.list.get_by_role("option")
         self.detail = self.panel.get_by_role("region", name="Chosen entry")
+        self.call = self.panel.get_by_role("region", name="Chosen call")
+        self.why = self.panel.get_by_role("region", name="Why this was a miss")
         self.message = self.panel.locator(".llmcache-Message")
         self.search = self.panel.get_by_role("searchbox")
         self.mode = self.panel.get_by_label("Mode", exact=True)

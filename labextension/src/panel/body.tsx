@@ -5,6 +5,7 @@ import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
 import { clearQuestion, entries } from '../format';
 import type { KernelCache } from '../kernel';
 import type { IEntry, IRow, IState, Mode } from '../protocol';
+import { Call, isMiss } from './call';
 import type { IPanelContext } from './context';
 import { Detail } from './detail';
 import { Filters, Header } from './header';
@@ -30,6 +31,7 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
   const { trans, tell } = context;
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const [entry, setEntry] = useState<IEntry | null>(null);
+  const [call, setCall] = useState<IRow | null>(null);
   const [chosen, setChosen] = useState<string | null>(null);
   const isSlow = useSlow(listing.isAsking);
   const latest = useRef<string | null>(null);
@@ -44,22 +46,32 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
     },
     [tell]
   );
-  const choose = useCallback(
-    (row: IRow | null): void => {
-      latest.current = row?.id ?? null;
-      setChosen(latest.current);
-      if (row === null) {
-        setEntry(null);
-        return;
-      }
+  const show = useCallback(
+    (id: string): void => {
+      latest.current = id;
+      setChosen(id);
       void attempt(async () => {
-        const found = await context.ask('entry', { entry: row.id });
-        if (latest.current === row.id) {
+        const found = await context.ask('entry', { entry: id });
+        if (latest.current === id) {
           setEntry(found);
+          setCall(null);
         }
       });
     },
     [context, attempt]
+  );
+  const choose = useCallback(
+    (row: IRow | null): void => {
+      if (row !== null && row.stored !== null) {
+        show(row.id);
+        return;
+      }
+      latest.current = row?.id ?? null;
+      setChosen(latest.current);
+      setEntry(null);
+      setCall(row);
+    },
+    [show]
   );
   const remove = (row: IRow): void => {
     void attempt(async () => {
@@ -115,7 +127,8 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
       </>
     );
   }
-  const isFiltered = listing.filter.text !== '' || listing.filter.model !== null || listing.filter.cell !== null;
+  const { filter } = listing;
+  const isFiltered = filter.text !== '' || filter.model !== null;
   return (
     <>
       <Header context={context} name={name} state={state} switchTo={switchTo} clear={clear} />
@@ -143,13 +156,36 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
       )}
       {listing.total === 0 ? (
         <div className="llmcache-Empty">
-          {isFiltered ? trans.__('No entry matches.') : trans.__('No entries yet. The next call of a model adds one.')}
+          {filter.cell !== null
+            ? trans.__('The kernel knows no more of the calls of this cell.')
+            : isFiltered
+              ? trans.__('No entry matches.')
+              : trans.__('No entries yet. The next call of a model adds one.')}
         </div>
       ) : (
         <List context={context} listing={listing} chosen={chosen} choose={choose} remove={remove} />
       )}
+      {listing.more > 0 && (
+        <div className="llmcache-Hint">{trans.__('… and the calls for %1', entries(listing.more, trans))}</div>
+      )}
+      {call !== null && (
+        <Call
+          context={context}
+          row={call}
+          outcome={listing.outcome(call.id)}
+          close={() => choose(null)}
+          show={show}
+        />
+      )}
       {entry !== null && (
-        <Detail context={context} entry={entry} close={() => choose(null)} remove={() => remove(entry)} />
+        <Detail
+          context={context}
+          entry={entry}
+          missed={isMiss(listing.outcome(entry.id))}
+          close={() => choose(null)}
+          remove={() => remove(entry)}
+          show={show}
+        />
       )}
     </>
   );

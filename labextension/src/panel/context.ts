@@ -1,8 +1,13 @@
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { Ask } from '../protocol';
+import type { Ask, IRow } from '../protocol';
 import type { ISettings } from '../tokens';
+
+/** What was asked, on one line. */
+export function said(row: IRow, { trans }: IPanelContext): string {
+  return row.prompt || row.stored !== null ? row.prompt : trans.__('(no longer known)');
+}
 
 /** What the parts of the panel share. */
 export interface IPanelContext {

@@ -5,7 +5,9 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { moment, number, seconds } from '../format';
 import type { IEntry, IText } from '../protocol';
 import type { IPanelContext } from './context';
+import { Frame } from './frame';
 import { QuietSanitizer } from './quiet';
+import { Why } from './why';
 
 // A longer text as Markdown would make the page stand still
 const MARKDOWN_CHARACTERS = 20_000;
@@ -14,18 +16,20 @@ const MIME = 'text/markdown';
 export interface IDetailProps {
   context: IPanelContext;
   entry: IEntry;
+  /** Whether a call for it missed, in what is listed. */
+  missed: boolean;
   close: () => void;
   remove: () => void;
+  /** Shows the entry with this id. */
+  show: (entry: string) => void;
 }
 
 /** One entry in full: what is known of it, the prompt by role, each answer. */
-export function Detail({ context, entry, close, remove }: IDetailProps): JSX.Element {
+export function Detail({ context, entry, missed, close, remove, show }: IDetailProps): JSX.Element {
   const { trans } = context;
   const [isMarkdown, setMarkdown] = useState(context.settings.markdown);
-  const box = useRef<HTMLElement>(null);
-  useEffect(() => {
-    box.current?.scrollTo({ top: 0 });
-  }, [entry.id]);
+  const [asksWhy, setAsksWhy] = useState(false);
+  useEffect(() => setAsksWhy(false), [entry.id]);
   const facts: [string, string | null][] = [
     [trans.__('model'), entry.model],
     [trans.__('stored'), moment(entry.stored)],
@@ -35,42 +39,26 @@ export function Detail({ context, entry, close, remove }: IDetailProps): JSX.Ele
     [trans.__('last used'), moment(entry.last_used)],
     [trans.__('id'), entry.id]
   ];
-  const goToCell = (): void => {
-    if (entry.cell !== null && !context.goToCell(entry.cell)) {
-      context.tell(trans.__('The cell that stored this is not in this notebook.'), true);
-    }
-  };
   return (
-    <section
-      ref={box}
-      className="llmcache-Detail"
-      aria-label={trans.__('Chosen entry')}
-      tabIndex={-1}
-      onKeyDown={event => {
-        if (event.key === 'Escape') {
-          close();
-        }
-      }}
-    >
-      <div className="llmcache-Detail-actions">
-        {entry.cell !== null && (
-          <button type="button" onClick={goToCell}>
-            {trans.__('Go to cell %1', entry.label ?? '')}
+    <Frame
+      context={context}
+      row={entry}
+      label={trans.__('Chosen entry')}
+      close={close}
+      actions={
+        <>
+          {missed && (
+            <button type="button" aria-expanded={asksWhy} onClick={() => setAsksWhy(!asksWhy)}>
+              {trans.__('Why a miss?')}
+            </button>
+          )}
+          <button type="button" className="llmcache-mod-warn" onClick={remove}>
+            {trans.__('Delete')}
           </button>
-        )}
-        <button type="button" className="llmcache-mod-warn" onClick={remove}>
-          {trans.__('Delete')}
-        </button>
-        <button
-          type="button"
-          className="llmcache-Close"
-          aria-label={trans.__('Close the entry')}
-          title={trans.__('Close')}
-          onClick={close}
-        >
-          ×
-        </button>
-      </div>
+        </>
+      }
+    >
+      {missed && asksWhy && <Why context={context} call={entry.id} show={show} />}
       <Pairs className="llmcache-Facts" pairs={facts} />
       {entry.messages.map((message, index) => (
         <TextBlock key={`m${index}`} context={context} heading={message.role ?? trans.__('Prompt')} text={message} />
@@ -109,7 +97,7 @@ export function Detail({ context, entry, close, remove }: IDetailProps): JSX.Ele
           <Pairs pairs={Object.entries(entry.parameters)} />
         </details>
       )}
-    </section>
+    </Frame>
   );
 }
 

@@ -2,6 +2,7 @@ import { useLayoutEffect, useRef, useState } from 'react';
 
 import { number, outcome, seconds } from '../format';
 import type { IRow } from '../protocol';
+import { said } from './context';
 import type { IPanelContext } from './context';
 import type { Listing } from './listing';
 
@@ -74,7 +75,7 @@ export function List({ context, listing, chosen, choose, remove }: IListProps): 
       chooseAt(target[event.key]);
     } else if (event.key === 'Escape') {
       choose(null);
-    } else if (event.key === 'Delete' && row) {
+    } else if (event.key === 'Delete' && row && row.stored !== null) {
       remove(row);
     }
   };
@@ -127,8 +128,8 @@ function RowContent({ row, listing, context }: { row: IRow; listing: Listing; co
   ];
   return (
     <>
-      <bdi className="llmcache-Row-prompt">{row.prompt}</bdi>
-      <bdi className="llmcache-Row-answer">{row.answer}</bdi>
+      <bdi className="llmcache-Row-prompt">{said(row, context)}</bdi>
+      <bdi className="llmcache-Row-answer">{row.stored === null ? trans.__('(not in the cache)') : row.answer}</bdi>
       <span className="llmcache-Row-facts">{facts.filter(fact => fact).join(' · ')}</span>
     </>
   );

@@ -57,6 +57,11 @@ export class Listing {
     return this._pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
+  /** How many more entries the cell's calls were for than are listed. */
+  get more(): number {
+    return this._more;
+  }
+
   /** What the cell's calls led to at this entry, where a cell's entries are listed. */
   outcome(id: string): ICellEntry | undefined {
     return this._outcomes.get(id);
@@ -164,6 +169,7 @@ export class Listing {
 
   private async _page(filter: IFilter, page: number): Promise<{ rows: IRow[]; total: number }> {
     this._outcomes.clear();
+    this._more = 0;
     const { text, model, sort } = filter;
     return this._ask('entries', {
       text: text || null,
@@ -176,9 +182,10 @@ export class Listing {
   }
 
   private async _cell(cell: string): Promise<{ rows: IRow[]; total: number }> {
-    const { entries } = await this._ask('cell', { cell });
-    const rows = entries.map(entry => entry.row).filter(row => row !== null);
+    const { entries, total } = await this._ask('cell', { cell });
+    const rows = entries.map(entry => entry.row ?? unknown(entry.id));
     this._outcomes = new Map(entries.map(entry => [entry.id, entry]));
+    this._more = total - entries.length;
     return { rows, total: rows.length };
   }
 
@@ -194,8 +201,26 @@ export class Listing {
   private _first = 0;
   private _last = PAGE - 1;
   private _version = 1;
+  private _more = 0;
   private _outcomes = new Map<string, ICellEntry>();
   private readonly _pages = new Map<number, IRow[]>();
   private readonly _versions = new Map<number, number>();
   private readonly _changed = new Signal<this, void>(this);
+}
+
+/** The row of calls of which no more is known than that they were. */
+function unknown(id: string): IRow {
+  return {
+    id,
+    prompt: '',
+    answer: '',
+    model: null,
+    cell: null,
+    label: null,
+    stored: null,
+    last_used: null,
+    took: null,
+    tokens: null,
+    hits: 0
+  };
 }

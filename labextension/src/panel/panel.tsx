@@ -8,6 +8,7 @@ import type { KernelCache } from '../kernel';
 import type { Document, ICaches, ISettings } from '../tokens';
 import type { IPanelContext } from './context';
 import type * as Entries from './entries';
+import { Fault } from './fault';
 import type { Listing } from './listing';
 import { Notice } from './notice';
 
@@ -46,7 +47,12 @@ export class PanelWidget extends ReactWidget {
   protected render(): JSX.Element {
     return (
       <>
-        {this._content()}
+        <Fault
+          key={this._options.caches.current?.kernel.id}
+          trans={this._options.trans}
+          render={() => this._content()}
+          retry={() => this._startAnew()}
+        />
         <div className={`llmcache-Message${this._isError ? ' llmcache-mod-error' : ''}`} role="status">
           {this._message}
         </div>
@@ -85,11 +91,11 @@ export class PanelWidget extends ReactWidget {
       );
     }
     const entries = this._entries;
+    if (this._notLoaded !== null) {
+      throw this._notLoaded;
+    }
     if (entries === null) {
-      void import('./entries').then(loaded => {
-        this._entries = loaded;
-        this.update();
-      });
+      void this._loadEntries();
       return <></>;
     }
     return (
@@ -103,6 +109,24 @@ export class PanelWidget extends ReactWidget {
         confirm={(question, action) => this._confirm(question, action)}
       />
     );
+  }
+
+  private async _loadEntries(): Promise<void> {
+    try {
+      this._entries = await import('./entries');
+    } catch (error) {
+      this._notLoaded = error instanceof Error ? error : new Error(String(error));
+    }
+    this.update();
+  }
+
+  /** Keep nothing that may have led to a fault. */
+  private _startAnew(): void {
+    const { current } = this._options.caches;
+    if (current !== null) {
+      this._listings.delete(current);
+    }
+    this._notLoaded = null;
   }
 
   private _changed(): void {
@@ -161,6 +185,7 @@ export class PanelWidget extends ReactWidget {
   }
 
   private _entries: typeof Entries | null = null;
+  private _notLoaded: Error | null = null;
   private _message = '';
   private _isError = false;
   private readonly _listings = new WeakMap<KernelCache, Listing>();

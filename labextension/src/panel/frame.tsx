@@ -1,0 +1,61 @@
+import { useEffect, useRef } from 'react';
+
+import type { IRow } from '../protocol';
+import type { IPanelContext } from './context';
+
+export interface IFrameProps {
+  context: IPanelContext;
+  /** What was chosen. */
+  row: IRow;
+  label: string;
+  close: () => void;
+  /** What can be done, beside closing it and going to its cell. */
+  actions?: React.ReactNode;
+  children: React.ReactNode;
+}
+
+/** The chosen row in full, below what can be done with it. */
+export function Frame({ context, row, label, close, actions, children }: IFrameProps): JSX.Element {
+  const { trans } = context;
+  const box = useRef<HTMLElement>(null);
+  useEffect(() => {
+    box.current?.scrollTo({ top: 0 });
+  }, [row.id]);
+  const goToCell = (): void => {
+    if (row.cell !== null && !context.goToCell(row.cell)) {
+      context.tell(trans.__('The cell that made this call is not in this notebook.'), true);
+    }
+  };
+  return (
+    <section
+      ref={box}
+      className="llmcache-Detail"
+      aria-label={label}
+      tabIndex={-1}
+      onKeyDown={event => {
+        if (event.key === 'Escape') {
+          close();
+        }
+      }}
+    >
+      <div className="llmcache-Detail-actions">
+        {row.cell !== null && (
+          <button type="button" onClick={goToCell}>
+            {trans.__('Go to cell %1', row.label ?? '')}
+          </button>
+        )}
+        {actions}
+        <button
+          type="button"
+          className="llmcache-Close"
+          aria-label={trans.__('Close the entry')}
+          title={trans.__('Close')}
+          onClick={close}
+        >
+          ×
+        </button>
+      </div>
+      {children}
+    </section>
+  );
+}
