@@ -132,19 +132,19 @@ class TieredCache(LimitedCache):
 
     def touch(self, key: Key) -> None:
         self._fast.touch(key)
+        for waiting in self._due():  # first: that a hit was counted doesn't show that writing works
+            self._write(waiting)
         if key not in self._unwritten and self._writes.allows():
             with self._writes:
                 self.slow.touch(key)
-        for waiting in self._due():
-            self._write(waiting)
 
     async def atouch(self, key: Key) -> None:
         self._fast.touch(key)
+        for waiting in self._due():  # first: that a hit was counted doesn't show that writing works
+            await self._awrite(waiting)
         if key not in self._unwritten and self._writes.allows():
             with self._writes:
                 await self.slow.atouch(key)
-        for waiting in self._due():
-            await self._awrite(waiting)
 
     def delete(self, ids: Iterable[str]) -> int:
         ids = set(ids)

@@ -95,10 +95,12 @@ class Proxy:
     """Hands bytes on between its clients and a server; what the server says goes through `fault`.
 
     - `silent`: nothing arrives. `dribble`: a byte every tenth of a second. `drop`: a few bytes, then the end.
+    - `has_failed` is set when it has.
     """
 
     def __init__(self, port: int) -> None:
         self.fault: Fault = "none"
+        self.has_failed = threading.Event()
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -142,6 +144,8 @@ class Proxy:
                     break
                 elif self.fault == "dribble":
                     self._dribble(data, target)
+                else:
+                    self.has_failed.set()
         _end(target)
 
     def _dribble(self, data: bytes, target: socket.socket) -> None:
@@ -149,6 +153,7 @@ class Proxy:
             if self._closed.wait(0.1):
                 return
             target.sendall(data[position : position + 1])
+            self.has_failed.set()
 
 
 def _end(connection: socket.socket) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -294,6 +296,17 @@ class TestHostile:
         cache.put(entry("bad"))
         assert cache.get(entry("bad").key) == entry("bad")
 
+    @pytest.mark.parametrize("part", ["stored", "expiry"])
+    def test_an_index_that_is_something_else_is_told(
+        self, cache: RedisCache, server: RedisServer, part: str
+    ) -> None:
+        server.client().delete(f"{cache.namespace}:{part}")
+        server.client().set(f"{cache.namespace}:{part}", "a string")
+        with pytest.raises(StoreError, match="other things under these names"):
+            cache.put(entry("new"))
+        with pytest.raises(StoreError, match="other things under these names"):
+            asyncio.run(cache.aput(entry("new")))
+
     def test_what_is_listed_beside_something_else(self, cache: RedisCache, server: RedisServer) -> None:
         name = f"{cache.namespace}:entry:{entry('bad').digest.hex()}"
         server.client().delete(name)
@@ -406,6 +419,16 @@ class TestShared:
         assert os.waitstatus_to_exitcode(status) == 0
         assert cache.get(entry("child").key) == entry("child")
 
+    def test_a_forked_child_does_not_speak_on_its_parent_s(self, make: Make) -> None:
+        cache = make()
+        (mine,) = cache._server.ask([("CLIENT", "ID")])
+        child = os.fork()
+        if child == 0:
+            os._exit(cache._server.ask([("CLIENT", "ID")]) == [mine])
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert cache._server.ask([("CLIENT", "ID")]) == [mine]
+
     def test_a_parent_s_connections_outlive_its_children(self, make: Make) -> None:
         cache = make(timeout=5.0)
         cache.put(entry())
@@ -426,9 +449,9 @@ class TestShared:
         server.client().delete(f"{cache.namespace}:entry:{entry().digest.hex()}")
         run = cache._run
 
-        async def run_later(script: str, digests: list[bytes]) -> int:
-            await asyncio.to_thread(other.put, entry())
-            return await run(script, digests)
+        def run_later(script: str, digests: list[bytes]) -> int:
+            other.put(entry())
+            return run(script, digests)
 
         monkeypatch.setattr(cache, "_run", run_later)
         cache.entries()
@@ -453,6 +476,230 @@ class TestShared:
                 one.result(timeout=60)
 
 
+class TestHits:
+    """They are noted here, and sent along with something else."""
+
+    @pytest.fixture
+    def other(self, make: Make) -> RedisCache:
+        """Another kernel's cache, in which an entry is."""
+        other = make()
+        other.put(entry("hit"))
+        return other
+
+    @pytest.fixture
+    def cache(self, make: Make, other: RedisCache) -> RedisCache:
+        """One that had a hit on it."""
+        cache = make()
+        assert cache.lookup(*entry("hit").key) == answer()
+        assert self.hits(other) == 0
+        return cache
+
+    @staticmethod
+    def hits(cache: RedisCache) -> int:
+        found = cache.get(entry("hit").key)
+        assert found is not None
+        assert (found.last_used is None) == (found.hits == 0)
+        return found.hits
+
+    def test_get_knows_them(self, cache: RedisCache) -> None:
+        assert self.hits(cache) == 1
+
+    @pytest.mark.parametrize(
+        "what",
+        [
+            lambda cache: cache.put(entry("new")),
+            lambda cache: asyncio.run(cache.aput(entry("new"))),
+            len,
+            lambda cache: cache.entries(),
+            lambda cache: cache.entries(Query(text="answer")),
+            lambda cache: list(cache.keys()),
+            lambda cache: cache.models(),
+            lambda cache: cache.close(),
+        ],
+    )
+    def test_they_go_along_with(
+        self, cache: RedisCache, other: RedisCache, what: Callable[[RedisCache], object]
+    ) -> None:
+        what(cache)
+        assert self.hits(other) == 1
+        assert self.hits(cache) == 1
+
+    @pytest.mark.parametrize(
+        "what",
+        [
+            lambda cache: cache.get(("absent", "m")),
+            lambda cache: cache.holds(entry("hit")),
+            lambda cache: asyncio.run(cache.aget(("absent", "m"))),
+            lambda cache: asyncio.run(cache.aholds(entry("hit"))),
+        ],
+    )
+    def test_a_look_takes_them_along_after_two_seconds(
+        self,
+        cache: RedisCache,
+        other: RedisCache,
+        clock: FakeClock,
+        what: Callable[[RedisCache], object],
+    ) -> None:
+        what(cache)
+        assert self.hits(other) == 0
+        clock.advance(2)
+        what(cache)
+        assert self.hits(other) == 1
+        assert self.hits(cache) == 1
+
+    def test_to_count_one_asks_nobody(self, tmp_path: Path) -> None:
+        server = RedisServer(tmp_path)
+        cache = RedisCache(server.url, timeout=PATIENT)
+        cache.put(entry())
+        server.stop()
+        cache.touch(entry().key)
+        asyncio.run(cache.atouch(entry().key))
+        cache.close()  # and what cannot be sent costs only counts
+
+    def test_what_went_is_not_counted_again(self, cache: RedisCache, other: RedisCache) -> None:
+        for _ in range(3):
+            cache.put(entry("new"))
+        cache.close()
+        assert self.hits(other) == 1
+
+    def test_an_entry_that_is_gone_does_not_come_back(
+        self, cache: RedisCache, other: RedisCache, server: RedisServer
+    ) -> None:
+        other.delete([entry("hit").id])
+        cache.close()
+        assert server.client().keys(f"{cache.namespace}:entry:*") == []
+        assert len(other) == 0
+
+    def test_an_entry_stored_anew_starts_anew(self, cache: RedisCache, other: RedisCache) -> None:
+        cache.put(entry("hit", text="new"))
+        assert cache.get(entry("hit").key) == entry("hit", text="new")
+        assert self.hits(other) == 0
+
+    def test_another_kernel_s_later_use_stays(
+        self, cache: RedisCache, other: RedisCache, clock: FakeClock
+    ) -> None:
+        clock.advance(10)
+        other.lookup(*entry("hit").key)
+        other.close()
+        cache.close()
+        assert cache.get(entry("hit").key) == entry("hit", hits=2, last_used=1_010.0)
+
+    def test_something_else_under_a_name_does_not_stop_the_others(
+        self, cache: RedisCache, other: RedisCache, server: RedisServer
+    ) -> None:
+        server.client().set(f"{cache.namespace}:entry:{entry('odd').digest.hex()}", "a string")
+        cache.touch(entry("odd").key)
+        cache.touch(entry("hit").key)
+        cache.close()
+        assert self.hits(other) == 2
+
+    def test_who_may_not_count_may_still_look_and_store(
+        self, other: RedisCache, server: RedisServer, clock: FakeClock
+    ) -> None:
+        server.client().execute_command("ACL", "SETUSER", "plain", "on", ">pw", "~*", "+@all", "-eval")
+        url = server.url.replace("127", "plain:pw@127")
+        cache = RedisCache(url, namespace=other.namespace, timeout=PATIENT, clock=clock)
+        for prompt in ("a", "b"):
+            assert cache.lookup(*entry("hit").key) == answer()
+            clock.advance(3)
+            assert cache.lookup(*entry("hit").key) == answer()
+            cache.put(entry(prompt))
+        assert asyncio.run(cache.alookup(*entry("b").key)) == answer()
+        cache.close()
+        assert self.hits(other) == 0
+
+    def test_a_forked_child_does_not_count_its_parent_s(self, cache: RedisCache, other: RedisCache) -> None:
+        child = os.fork()
+        if child == 0:
+            cache.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert self.hits(other) == 0
+        cache.close()
+        assert self.hits(other) == 1
+
+    def test_python_s_end_sends_them(self, other: RedisCache, server: RedisServer) -> None:
+        code = f"""
+            from llmcache_jupyter import RedisCache
+            cache = RedisCache({server.url!r}, namespace={other.namespace!r}, timeout={PATIENT})
+            assert cache.lookup(*{entry("hit").key!r})
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+        assert self.hits(other) == 1
+
+    def test_a_cache_that_nobody_holds_sends_them(
+        self, other: RedisCache, server: RedisServer, clock: FakeClock
+    ) -> None:
+        cache = RedisCache(server.url, namespace=other.namespace, timeout=PATIENT, clock=clock)
+        assert cache.lookup(*entry("hit").key)
+        del cache
+        gc.collect()
+        assert self.hits(other) == 1
+
+
+class TestConnected:
+    """Blocking callers and event loops, on one cache."""
+
+    def test_through_a_file(self, tmp_path: Path) -> None:
+        server = RedisServer(tmp_path, "--unixsocket", str(tmp_path / "redis sock"))
+        cache = RedisCache(f"unix://{tmp_path}/redis%20sock?db=1", timeout=PATIENT)
+        try:
+            cache.put(entry())
+            assert cache.get(entry().key) == entry()
+            assert asyncio.run(cache.aget(entry().key)) == entry()
+            assert server.client().keys() == []
+        finally:
+            cache.close()
+            server.stop()
+
+    def test_a_connection_that_died_meanwhile_is_not_missed(self, make: Make, server: RedisServer) -> None:
+        cache = make()
+        cache.put(entry())
+        for _ in range(3):
+            server.client().client_kill_filter(_type="normal", skipme=True)
+            assert cache.get(entry().key) == entry()
+
+    async def test_many_may_wait_at_once_without_a_thread_each(self, make: Make, server: RedisServer) -> None:
+        cache = make()
+        await cache.aput(entry())
+        before = threading.active_count()
+        server.pause()
+        try:
+            asked = [asyncio.create_task(cache.aget(entry().key)) for _ in range(100)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert threading.active_count() == before
+        finally:
+            server.go_on()
+        assert await asyncio.gather(*asked) == [entry()] * 100
+
+    def test_an_interrupt_leaves_no_half_an_answer(self, server: RedisServer, clock: FakeClock) -> None:
+        with Proxy(server.port) as proxy:
+            cache = RedisCache(proxy.url, namespace="interrupted", timeout=PATIENT, clock=clock)
+            for text in ("one", "other"):
+                cache.put(entry(text, text=text))
+
+            def interrupt() -> None:
+                proxy.has_failed.wait(PATIENT)
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+            before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+            try:
+                proxy.fault = "dribble"
+                thread = threading.Thread(target=interrupt)
+                thread.start()
+                with pytest.raises(KeyboardInterrupt):
+                    cache.get(entry("one").key)
+                thread.join()
+            finally:
+                signal.signal(signal.SIGUSR1, before)
+            proxy.fault = "none"
+            assert cache.get(entry("other").key) == entry("other", text="other")
+            assert cache.get(entry("one").key) == entry("one", text="one")
+            cache.clear()
+            cache.close()
+
+
 class TestFailures:
     """Each is a StoreError that says what to do, in time; and the cache works again when the server does."""
 
@@ -461,9 +708,12 @@ class TestFailures:
         for use in (
             lambda: cache.get(entry().key),
             lambda: cache.put(entry()),
-            lambda: cache.touch(entry().key),
             lambda: cache.holds(entry()),
+            lambda: cache.delete([entry().id]),
+            lambda: list(cache.keys()),
             lambda: len(cache),
+            lambda: asyncio.run(cache.aget(entry().key)),
+            lambda: asyncio.run(cache.aput(entry())),
             cache.entries,
             cache.models,
             cache.clear,
@@ -492,6 +742,36 @@ class TestFailures:
             assert cache.get(entry("a").key) == entry("a")
             cache.clear()
             cache.close()
+
+    def test_accepts_and_says_nothing(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = f"redis://:secret@127.0.0.1:{listener.getsockname()[1]}/0"
+            cache = RedisCache(address, timeout=0.1)
+            self.fails(cache, r"did not answer within 0\.1 s")
+            cache.close()
+
+    @pytest.mark.parametrize("fault", ["silent", "dribble"])
+    def test_slow_from_the_beginning(self, server: RedisServer, fault: Fault) -> None:
+        with Proxy(server.port) as proxy:
+            proxy.fault = fault
+            cache = RedisCache(proxy.url, timeout=0.2)
+            self.fails(cache, r"did not answer within 0\.2 s")
+            cache.close()
+
+    def test_a_name_server_that_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        over = threading.Event()
+
+        def hang(*place: Any, **options: Any) -> Any:
+            over.wait(PATIENT)
+            raise socket.gaierror("no such name")
+
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        cache = RedisCache("redis://cache.example:6379/0", timeout=0.1)
+        try:
+            self.fails(cache, r"did not answer within 0\.1 s")
+        finally:
+            over.set()
+        cache.close()
 
     def test_no_answer_is_taken_for_another(self, server: RedisServer, clock: FakeClock) -> None:
         with Proxy(server.port) as proxy:
@@ -580,6 +860,29 @@ class TestFailures:
 
 
 class TestTiers:
+    def test_a_hit_does_not_show_that_a_full_server_works(self, tmp_path: Path) -> None:
+        server = RedisServer(tmp_path)
+        timer, told = FakeClock(), []
+        store = RedisCache(server.url, timeout=PATIENT)
+        cache = TieredCache(
+            InMemoryCache(),
+            store,
+            timer=timer,
+            on_failure=lambda operation, _: told.append(f"{operation} failed"),
+            on_recovery=lambda operation: told.append(f"{operation} works"),
+        )
+        try:
+            cache.put(entry())
+            server.client().config_set("maxmemory", 1)
+            for number in range(3):
+                cache.put(entry(str(number)))
+                timer.advance(100)
+                assert cache.lookup(*entry().key) == answer()
+            assert set(told) == {"write failed"}
+        finally:
+            store.close()
+            server.stop()
+
     def test_a_server_that_goes_and_comes_back_gets_all(self, tmp_path: Path) -> None:
         server = RedisServer(tmp_path)
         timer = FakeClock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from llmcache_jupyter.errors import InvalidSettingError
 
@@ -48,7 +48,8 @@ def parse(url: str) -> Address:
     place = f"[{host}]" if ":" in host else host
     where = f"{place}:{port}" if port else place
     return Address(
-        url=urlunsplit((scheme, parts.netloc, parts.path, urlencode(options), "")),
+        # by hand: urlunsplit makes unix:/path of unix:///path
+        url=f"{scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(options)}" if options else ""),
         shown=f"{scheme}://{where}{parts.path}",
         namespace=namespace,
         timeout=None if timeout is None else checked_timeout(timeout),

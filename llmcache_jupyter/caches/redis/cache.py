@@ -6,24 +6,25 @@ import re
 import time
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.redis.address import checked_timeout, parse
+from llmcache_jupyter.caches.redis.connections import Command
 from llmcache_jupyter.caches.redis.hashes import FIELDS, entry_of, hash_of, listed, moment
 from llmcache_jupyter.caches.redis.scripts import PRUNE, REMOVE, TOUCH
 from llmcache_jupyter.caches.redis.server import Server
 from llmcache_jupyter.caches.selection import select
+from llmcache_jupyter.caches.uses import Uses
 from llmcache_jupyter.errors import DecodingError, InvalidSettingError, StoreError
 
 TIMEOUT = 0.5  # seconds
-_CONNECTIONS = 16
 _AT_ONCE = 500
 
 _DIGEST = re.compile(rb"[0-9a-f]{32}")
@@ -43,8 +44,11 @@ class RedisCache(LimitedCache):
     - There is no maximum: a session with a small one must not remove what its colleagues keep. The server's
       own `maxmemory` may remove entries.
     - An answer that cannot be read is a miss, and listed without generations.
-    - The async methods block no event loop. The connections live on a thread of their own: they serve any
-      loop, threads, and forked children.
+    - Hits are counted in memory first; `get` knows them, other kernels a little later. They go along with
+      the next write or list, with a lookup every two seconds, and on `close`. What fails then costs counts.
+    - The async methods block no event loop, and many of them wait at once. Any thread, any loop and a forked
+      child may ask.
+    - To be closed by `close`, or by Python's end.
 
     Raises:
         InvalidSettingError: `url`, `namespace`, `ttl` or `timeout` cannot be.
@@ -74,14 +78,20 @@ class RedisCache(LimitedCache):
         self._ttl = checked_limits(None, "fifo", ttl).ttl
         self._policy: Policy = "fifo"
         self._shown = address.shown
+        self._prefix = f"{self.namespace}:entry:".encode()
         self._index = f"{self.namespace}:stored"
         self._expiry = f"{self.namespace}:expiry"
         seconds = address.timeout or TIMEOUT if timeout is None else checked_timeout(timeout)
-        self._server = Server(address.url, self.name, seconds)
-        self._finish = weakref.finalize(self, self._server.close)
+        self._uses = Uses()
+        self._server = Server(address.url, self.name, seconds, self._uses.forget)
+        self._finish = weakref.finalize(self, _finish, self._server, self._uses, self._prefix)
 
     def close(self) -> None:
-        """Let go of the connections. The next call makes new ones; a call on its way is waited for."""
+        """Send the hits noted here, and let go of the connections. The next call makes new ones.
+
+        - A call on its way ends as it would.
+        """
+        _send_hits(self._server, self._uses, self._prefix)
         self._server.disconnect()
 
     @property
@@ -111,250 +121,234 @@ class RedisCache(LimitedCache):
         return 0
 
     def get(self, key: Key) -> Entry | None:
-        return self._server.wait(self._get(key))
+        digest = key_digest(key)
+        return self._entry(key, digest, self._ask(self._reading(digest)))
 
     async def aget(self, key: Key) -> Entry | None:
-        return await self._server.later(self._get(key))
+        digest = key_digest(key)
+        return self._entry(key, digest, await self._aask(self._reading(digest)))
 
     def put(self, entry: Entry) -> int:
-        return self._server.wait(self._put(entry, hash_of(entry)))
+        self._ask(*self._storing(entry), with_hits=True)
+        return 0
 
     async def aput(self, entry: Entry) -> int:
-        return await self._server.later(self._put(entry, hash_of(entry)))
-
-    def touch(self, key: Key) -> None:
-        self._server.wait(self._touch(key))
-
-    async def atouch(self, key: Key) -> None:
-        await self._server.later(self._touch(key))
+        await self._aask(*self._storing(entry), with_hits=True)
+        return 0
 
     def holds(self, entry: Entry) -> bool:
-        return self._server.wait(self._holds(entry))
+        return self._is_there(entry, self._ask(self._asking_when(entry)))
 
     async def aholds(self, entry: Entry) -> bool:
-        return await self._server.later(self._holds(entry))
+        return self._is_there(entry, await self._aask(self._asking_when(entry)))
 
-    def delete(self, ids: Iterable[str]) -> int:
-        return self._server.wait(self._delete(set(ids)))
+    def touch(self, key: Key) -> None:
+        self._uses.note(key_digest(key), self.clock())
 
-    async def adelete(self, ids: Iterable[str]) -> int:
-        return await self._server.later(self._delete(set(ids)))
-
-    def clear(self, **kwargs: Any) -> None:
-        self._server.wait(self._clear())
-
-    async def aclear(self, **kwargs: Any) -> None:
-        await self._server.later(self._clear())
-
-    def entries(self, query: Query = Query()) -> Page:
-        return self._server.wait(self._entries(query))
-
-    async def aentries(self, query: Query = Query()) -> Page:
-        return await self._server.later(self._entries(query))
-
-    def models(self) -> dict[str | None, int]:
-        return self._server.wait(self._models())
-
-    def keys(self) -> Iterator[Key]:
-        return iter(self._server.wait(self._keys()))
-
-    def __len__(self) -> int:
-        return self._server.wait(self._count())
-
-    def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        key = (prompt, llm_string)
-        entry = self.get(key)
-        if entry is None:
-            return None
-        with suppress(StoreError):  # a hit is worth more than its count
-            self.touch(key)
-        return entry.generations
+    async def atouch(self, key: Key) -> None:
+        self.touch(key)
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
         key = (prompt, llm_string)
         entry = await self.aget(key)
         if entry is None:
             return None
-        with suppress(StoreError):
-            await self.atouch(key)
+        self.touch(key)
         return entry.generations
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
         if return_val:
             await self.aput(Entry((prompt, llm_string), list(return_val), self.clock()))
 
-    # What follows runs on the server's loop
+    def delete(self, ids: Iterable[str]) -> int:
+        wanted = {one.encode("utf-8", "replace") for one in ids}
+        unwanted = [digest for digest in self._digests() if digest[:12] in wanted]
+        return sum(self._run(REMOVE, some) for some in _chunks(unwanted))
 
-    async def _get(self, key: Key) -> Entry | None:
-        values = await self._server.ask(lambda redis: redis.hmget(self._key(_hex(key_digest(key))), FIELDS))
-        try:
-            entry = entry_of(key, values)
-        except DecodingError:
-            return None
-        return None if self._is_expired(entry.stored) else entry
-
-    async def _put(self, entry: Entry, fields: dict[str, bytes]) -> int:
-        digest = _hex(entry.digest)
-        left = None if self._ttl is None else entry.stored + self._ttl - self.clock()
-
-        async def write(redis: Any) -> None:
-            async with redis.pipeline(transaction=True) as all_at_once:
-                all_at_once.unlink(self._key(digest))
-                all_at_once.zrem(self._index, digest)
-                all_at_once.zrem(self._expiry, digest)
-                if left is None or left > 0:
-                    all_at_once.hset(self._key(digest), mapping=fields)
-                    all_at_once.zadd(self._index, {digest: entry.stored})
-                if left is not None and left > 0:
-                    all_at_once.pexpire(self._key(digest), max(1, int(min(left * 1000, _LONGEST))))
-                    all_at_once.zadd(self._expiry, {digest: self.clock() + left})
-                await all_at_once.execute()
-
-        await self._server.ask(write)
-        return 0
-
-    async def _touch(self, key: Key) -> None:
-        name, now = self._key(_hex(key_digest(key))), repr(self.clock())
-        await self._server.ask(lambda redis: redis.eval(TOUCH, 1, name, now))
-
-    async def _holds(self, entry: Entry) -> bool:
-        stored = await self._server.ask(lambda redis: redis.hget(self._key(_hex(entry.digest)), "stored"))
-        return moment(stored) == entry.stored and not self._is_expired(entry.stored)
-
-    async def _delete(self, ids: set[str]) -> int:
-        unwanted = [
-            digest async for digest in self._digests() if digest[:12].decode("ascii", "replace") in ids
-        ]
-        return sum([await self._remove(some) for some in _chunks(unwanted)])
-
-    async def _remove(self, digests: list[bytes]) -> int:
-        return await self._run(REMOVE, digests)
-
-    async def _prune(self, digests: list[bytes]) -> int:
-        """Take these out of the index unless they are there. Returns how many the index knew."""
-        with suppress(StoreError):  # a replica, say: what is listed is right without it
-            return await self._run(PRUNE, digests)
-        return 0
-
-    async def _run(self, script: str, digests: list[bytes]) -> int:
-        names = [self._index, self._expiry, *map(self._key, digests)]
-        return int(await self._server.ask(lambda redis: redis.eval(script, len(names), *names, *digests)))
-
-    async def _clear(self) -> None:
-        """Remove what has our keys, whether the index knows it or not."""
-        prefix = self._key(b"")
-        pattern = re.sub(rb"([*?\[\]\\^])", rb"\\\1", prefix) + b"*"
-        cursor = None
-        while cursor != 0:
-            start = cursor or 0
-            cursor, names = await self._server.ask(partial(_scan, pattern=pattern, start=start))
-            digests = [name.removeprefix(prefix) for name in names]
+    def clear(self, **kwargs: Any) -> None:
+        pattern = re.sub(rb"([*?\[\]\\^])", rb"\\\1", self._prefix) + b"*"
+        for names in self._scan("SCAN", options=("MATCH", pattern)):  # what the index doesn't know, too
+            digests = [name.removeprefix(self._prefix) for name in names]
             for some in _chunks(list(filter(_DIGEST.fullmatch, digests))):  # others are of another namespace
-                await self._remove(some)
-        await self._forget_gone()
+                self._run(REMOVE, some)
+        for some in _chunks(list(self._digests())):
+            self._prune(some)
 
-    async def _entries(self, query: Query) -> Page:
+    def entries(self, query: Query = Query()) -> Page:
         if query.sort == "stored" and query.descending and not query.filters and self._ttl is None:
-            return await self._newest(query)
+            return self._newest(query)
         start = (query.id or "").encode("ascii", "replace")
-        digests = [digest async for digest in self._digests() if digest.startswith(start)]
-        found, _ = await self._fetch(digests)
+        found, _ = self._fetch([digest for digest in self._digests() if digest.startswith(start)])
         return select((entry for entry in found if not self._is_expired(entry.stored)), query)
 
-    async def _newest(self, query: Query) -> Page:
-        total = await self._count()
+    def models(self) -> dict[str | None, int]:
+        return dict(Counter(model_name(llm_string) for _, llm_string in self.keys()).most_common())
+
+    def keys(self) -> Iterator[Key]:
+        for some in _chunks(list(self._digests())):
+            for values in self._all((*FIELDS[:2], "stored"), some):
+                if values is not None and values[1] is not None:
+                    prompt, llm_string, stored = values
+                    if not self._is_expired(moment(stored) or 0.0):
+                        yield listed([prompt, llm_string, *[None] * (len(FIELDS) - 2)]).key
+
+    def __len__(self) -> int:
+        self._forget_expired()
+        if self._ttl is None:
+            return int(self._ask(("ZCARD", self._index)))
+        return int(self._ask(("ZCOUNT", self._index, f"({self.clock() - self._ttl!r}", "+inf")))
+
+    # What is asked once, for the sync and the async methods
+
+    def _reading(self, digest: bytes) -> Command:
+        return ("HMGET", self._name_of(_hex(digest)), *FIELDS[2:])  # the key is known, and may be long
+
+    def _entry(self, key: Key, digest: bytes, values: list[bytes | None]) -> Entry | None:
+        try:
+            entry = entry_of(key, [None, None, *values])
+        except DecodingError:
+            return None
+        if self._is_expired(entry.stored):
+            return None
+        use = self._uses.of(digest)
+        if use is None:
+            return entry
+        return replace(entry, hits=entry.hits + use.hits, last_used=max(use.last, entry.last_used or 0.0))
+
+    def _storing(self, entry: Entry) -> list[Command]:
+        digest = _hex(entry.digest)
+        name = self._name_of(digest)
+        fields = [part for pair in hash_of(entry).items() for part in pair]
+        new: list[Command] = [("HSET", name, *fields), ("ZADD", self._index, repr(entry.stored), digest)]
+        unlisted = ("ZREM", self._expiry, digest)
+        left = None if self._ttl is None else entry.stored + self._ttl - self.clock()
+        if left is None:
+            new += [unlisted]
+        elif left > 0:
+            new += [("PEXPIRE", name, max(1, int(min(left * 1000, _LONGEST))))]
+            new += [("ZADD", self._expiry, repr(self.clock() + left), digest)]
+        else:
+            new = [("ZREM", self._index, digest), unlisted]
+        return [("MULTI",), ("UNLINK", name), *new, ("EXEC",)]
+
+    def _asking_when(self, entry: Entry) -> Command:
+        return ("HGET", self._name_of(_hex(entry.digest)), "stored")
+
+    def _is_there(self, entry: Entry, stored: bytes | None) -> bool:
+        return moment(stored) == entry.stored and not self._is_expired(entry.stored)
+
+    def _ask(self, *commands: Command, with_hits: bool = False) -> Any:
+        """The answer to the last of these commands, in one round trip.
+
+        - `with_hits`: the hits noted here are counted before it. Otherwise they are when it's time.
+        """
+        ahead = self._counting(with_hits)
+        return self._answer(self._server.ask([*ahead, *commands])[len(ahead) :])
+
+    async def _aask(self, *commands: Command, with_hits: bool = False) -> Any:
+        ahead = self._counting(with_hits)
+        return self._answer((await self._server.aask([*ahead, *commands]))[len(ahead) :])
+
+    def _counting(self, must: bool) -> list[Command]:
+        return _count(self._uses, self._prefix) if must or self._uses.is_due(self.clock()) else []
+
+    def _answer(self, answers: list[Any]) -> Any:
+        last = answers[-1]
+        executed = last if isinstance(last, list) else []
+        for answer in (*answers, *executed):
+            if isinstance(answer, Exception):
+                raise self._server.error(answer) from answer
+        return last
+
+    # What takes several steps
+
+    def _newest(self, query: Query) -> Page:
+        total = len(self)
         end = -1 if query.limit is None else query.offset + query.limit - 1
         if query.limit == 0 or query.offset >= total:
             return Page([], total)
-        names = await self._server.ask(lambda redis: redis.zrevrange(self._index, query.offset, end))
-        found, pruned = await self._fetch(names)
+        found, pruned = self._fetch(self._ask(("ZREVRANGE", self._index, query.offset, end)))
         if pruned:  # the server removed some, and they are out of the index by now
-            return await self._newest(query)
+            return self._newest(query)
         return Page(found, total)
 
-    async def _fetch(self, digests: list[bytes]) -> tuple[list[Entry], int]:
+    def _fetch(self, digests: list[bytes]) -> tuple[list[Entry], int]:
         """The entries with these digests, and how many of the others left the index."""
         found: list[Entry] = []
         pruned = 0
         for some in _chunks(digests):
-            rows = await self._all(lambda pipe, digest: pipe.hmget(self._key(digest), FIELDS), some)
+            rows = self._all(FIELDS, some)
             gone = [digest for digest, values in zip(some, rows, strict=True) if _is_gone(values)]
             if gone:
-                pruned += await self._prune(gone)
-            found += [listed(values) for values in rows if not _is_gone(values)]
+                pruned += self._prune(gone)
+            found += [listed(values) for values in rows if values is not None and not _is_gone(values)]
         return found, pruned
 
-    async def _models(self) -> dict[str | None, int]:
-        counts: Counter[str | None] = Counter()
-        async for _, llm_string in self._each_key():
-            counts[model_name(llm_string)] += 1
-        return dict(counts.most_common())
-
-    async def _keys(self) -> list[Key]:
-        return [key async for key in self._each_key()]
-
-    async def _each_key(self) -> AsyncIterator[Key]:
-        digests = [digest async for digest in self._digests()]
-        for some in _chunks(digests):
-            rows = await self._all(
-                lambda pipe, digest: pipe.hmget(self._key(digest), (*FIELDS[:2], "stored")), some
-            )
-            for prompt, llm_string, stored in filter(None, rows):
-                if llm_string is not None and not self._is_expired(moment(stored) or 0.0):
-                    yield listed([prompt, llm_string, *[None] * (len(FIELDS) - 2)]).key
-
-    async def _count(self) -> int:
-        await self._forget_expired()
-        if self._ttl is None:
-            return int(await self._server.ask(lambda redis: redis.zcard(self._index)))
-        after = f"({self.clock() - self._ttl!r}"
-        return int(await self._server.ask(lambda redis: redis.zcount(self._index, after, "+inf")))
-
-    async def _digests(self) -> AsyncIterator[bytes]:
-        """All that the index knows, by cursor."""
-        await self._forget_expired()
-        seen: set[bytes] = set()  # a cursor may show one twice
-        cursor = None
-        while cursor != 0:
-            start = cursor or 0
-            cursor, some = await self._server.ask(partial(_zscan, name=self._index, start=start))
-            for digest, _ in some:
-                if digest not in seen:
-                    seen.add(digest)
-                    yield digest
-
-    async def _forget_expired(self) -> None:
-        """Take out of the index what the server has removed by its time to live."""
-        now = self.clock()
-        names = await self._server.ask(lambda redis: redis.zrangebyscore(self._expiry, "-inf", now))
-        for some in _chunks(names):
-            await self._prune(some)
-
-    async def _forget_gone(self) -> None:
-        """Take out of the index what is not there, for whatever reason."""
-        for some in _chunks([digest async for digest in self._digests()]):
-            await self._prune(some)
-
-    async def _all(self, ask: Callable[[Any, bytes], Any], digests: list[bytes]) -> list[Any]:
-        """What the server has to say of each; None of a name that is something else than an entry."""
-
-        async def read(redis: Any) -> list[Any]:
-            async with redis.pipeline(transaction=False) as pipe:
-                for digest in digests:
-                    ask(pipe, digest)
-                return list(await pipe.execute(raise_on_error=False))
-
-        rows = await self._server.ask(read)
+    def _all(self, fields: Sequence[str], digests: list[bytes]) -> list[list[bytes | None] | None]:
+        """These fields of each entry; None of a name that is something else than an entry."""
+        rows = self._server.ask([("HMGET", self._name_of(digest), *fields) for digest in digests])
         for values in rows:
             if isinstance(values, Exception) and "WRONGTYPE" not in str(values):
                 raise self._server.error(values)
         return [None if isinstance(values, Exception) else values for values in rows]
 
-    def _key(self, digest: bytes) -> bytes:
-        return self.namespace.encode() + b":entry:" + digest
+    def _digests(self) -> Iterator[bytes]:
+        """All that the index knows, by cursor."""
+        self._forget_expired()
+        seen: set[bytes] = set()  # a cursor may show one twice
+        for digests_and_scores in self._scan("ZSCAN", self._index):
+            for digest in digests_and_scores[::2]:
+                if digest not in seen:
+                    seen.add(digest)
+                    yield digest
+
+    def _scan(self, *command: str | bytes, options: tuple[str | bytes, ...] = ()) -> Iterator[list[bytes]]:
+        """What a cursor shows, some at a time."""
+        cursor = None
+        while cursor != b"0":
+            cursor, some = self._ask((*command, cursor or b"0", *options, "COUNT", _AT_ONCE))
+            yield some
+
+    def _forget_expired(self) -> None:
+        """Take out of the index what the server has removed by its time to live."""
+        names = self._ask(("ZRANGEBYSCORE", self._expiry, "-inf", repr(self.clock())), with_hits=True)
+        for some in _chunks(names):
+            self._prune(some)
+
+    def _prune(self, digests: list[bytes]) -> int:
+        """Take these out of the index unless they are there. Returns how many the index knew."""
+        with suppress(StoreError):  # a replica, say: what is listed is right without it
+            return self._run(PRUNE, digests)
+        return 0
+
+    def _run(self, script: str, digests: list[bytes]) -> int:
+        names = [self._index, self._expiry, *map(self._name_of, digests)]
+        return int(self._ask(("EVAL", script, len(names), *names, *digests)))
+
+    def _name_of(self, digest: bytes) -> bytes:
+        return self._prefix + digest
 
     def _is_expired(self, stored: float) -> bool:
         return self._ttl is not None and self.clock() - stored >= self._ttl
+
+
+def _count(uses: Uses, prefix: bytes) -> list[Command]:
+    """The command that counts the hits noted so far, if there are any. They are no longer there."""
+    taken = uses.take() if uses else {}
+    names = [prefix + _hex(digest) for digest in taken]
+    figures = [part for use in taken.values() for part in (use.hits, repr(use.last))]
+    return [("EVAL", TOUCH, len(names), *names, *figures)] if taken else []
+
+
+def _send_hits(server: Server, uses: Uses, prefix: bytes) -> None:
+    if commands := _count(uses, prefix):
+        with suppress(StoreError):
+            server.ask(commands)
+
+
+def _finish(server: Server, uses: Uses, prefix: bytes) -> None:
+    _send_hits(server, uses, prefix)
+    server.close()
 
 
 def _hex(digest: bytes) -> bytes:
@@ -367,11 +361,3 @@ def _chunks(digests: list[bytes]) -> Iterator[list[bytes]]:
 
 def _is_gone(values: Sequence[bytes | None] | None) -> bool:
     return values is None or all(value is None for value in values)
-
-
-async def _scan(redis: Any, *, pattern: bytes, start: int) -> Any:
-    return await redis.scan(start, match=pattern, count=_AT_ONCE)
-
-
-async def _zscan(redis: Any, *, name: str, start: int) -> Any:
-    return await redis.zscan(name, start, count=_AT_ONCE)

@@ -6,7 +6,6 @@ A kernel has several loops, some of which end. Whoever asks from any of them, or
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -16,18 +15,17 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines, one loop for all. The thread starts with the first; in a forked child, once more."""
+    """Runs coroutines, one loop for all. The thread starts with the first; a forked child needs another."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process: int | None = None
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread has started, in this process."""
-        return self._loop is not None and self._process == os.getpid()
+        """Whether the thread has started."""
+        return self._loop is not None
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Have the coroutine run. Returns its future."""
@@ -45,7 +43,7 @@ class LoopThread:
         """End the thread, after one last coroutine."""
         with self._lock:
             loop, self._loop = self._loop, None
-        if loop is None or self._process != os.getpid():
+        if loop is None:
             return
 
         async def end() -> None:
@@ -58,8 +56,8 @@ class LoopThread:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._process != os.getpid():
-                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
                 thread.start()
             return self._loop

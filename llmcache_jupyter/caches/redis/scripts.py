@@ -1,16 +1,22 @@
 """What the server does in one step, so that nobody sees it half done.
 
-`TOUCH` takes an entry's name and the time. The others take the names of the index, of the expiry and of
-entries, and these entries' digests.
+`TOUCH` takes entries' names, and of each how many hits and when the last one was. The others take the names
+of the index, of the expiry and of entries, and these entries' digests.
 """
 
 # only the entry that is there: a count alone would be an entry without an answer
 TOUCH = """
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HSET', KEYS[1], 'last_used', ARGV[1])
-  local counted = redis.pcall('HINCRBY', KEYS[1], 'hits', 1)
-  if type(counted) == 'table' and counted.err then
-    redis.call('HSET', KEYS[1], 'hits', 1) -- it was no number
+for number, name in ipairs(KEYS) do
+  if redis.call('TYPE', name).ok == 'hash' then
+    local hits, last = ARGV[2 * number - 1], ARGV[2 * number]
+    local known = tonumber(redis.call('HGET', name, 'last_used') or nil)
+    if not (known and known > tonumber(last)) then -- another kernel's may be later
+      redis.call('HSET', name, 'last_used', last)
+    end
+    local counted = redis.pcall('HINCRBY', name, 'hits', hits)
+    if type(counted) == 'table' and counted.err then
+      redis.call('HSET', name, 'hits', hits) -- it was no number
+    end
   end
 end"""
 # Scripts, as a transaction is refused whole where the server is out of memory

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
+from llmcache_jupyter.caches.redis.connections import Command, Connections, connecting
 from llmcache_jupyter.caches.redis.failures import is_answer, store_error
 from llmcache_jupyter.caches.redis.loop import LoopThread
-from llmcache_jupyter.errors import LLMCacheError, StoreError
-
-T = TypeVar("T")
+from llmcache_jupyter.errors import StoreError
 
 _CONNECTIONS = 16
-
 
 # What a forked child has from its parent. To let go of it would take the parent's connections out of the
 # epoll that both processes share: the parent would not hear of an answer again.
@@ -25,44 +23,40 @@ _servers: weakref.WeakSet[Server] = weakref.WeakSet()
 
 
 class Server:
-    """The connections to a server, made when they are needed, on a thread of their own.
+    """A server's answers to commands: `ask` waits for them where it is called, `aask` blocks no event loop.
 
-    - `name`: the server in messages, without credentials. `timeout`: seconds.
+    - `name`: the server in messages, without credentials. `timeout`: seconds, connecting included.
+    - `forked` is called in a forked child.
+    - Many may `aask` at once: they wait on one loop of its own, not on threads.
 
     Raises:
         StoreError: redis-py is not installed.
     """
 
-    def __init__(self, url: str, name: str, timeout: float) -> None:
+    def __init__(self, url: str, name: str, timeout: float, forked: Callable[[], None]) -> None:
         self._url = url
         self._name = name
         self._timeout = timeout
-        self._loop = LoopThread("llmcache-redis")
-        self._client: Any = None
-        self._asked: set[asyncio.Future[Any]] = set()
-        self._client_loop: asyncio.AbstractEventLoop | None = None
-        self.wait = self._loop.wait
-        self.later = self._loop.later
+        self._forked = forked
         _import()
+        self._connections = Connections(connecting(url, timeout), timeout)
+        self._begin()
         _servers.add(self)
 
-    async def ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
-        """What the server answers to `question`, which is given the client. Runs on the server's own loop.
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """What the server answers to each command, in one round trip. What it refuses has its error.
 
         Raises:
-            StoreError: it doesn't, or not within the timeout: connecting and waiting in line included.
+            StoreError: it doesn't answer, or not within the timeout.
         """
         try:
-            asked = asyncio.ensure_future(_awaited(question, self._connected()))
-            self._asked.add(asked)
-            asked.add_done_callback(self._asked.discard)
-            return await asyncio.wait_for(asked, self._timeout)
-        except LLMCacheError:
-            raise
+            return self._connections.exchange(commands)
         except Exception as error:
-            if not is_answer(error):
-                await self._disconnect()  # what is on its way must not be taken for another answer
             raise self.error(error) from error
+
+    def aask(self, commands: Sequence[Command]) -> Awaitable[list[Any]]:
+        """`ask`, without blocking the event loop."""
+        return self._loop.later(self._answers(commands))
 
     def error(self, error: Exception) -> StoreError:
         """The error for the user that `error` means."""
@@ -70,23 +64,46 @@ class Server:
 
     def disconnect(self) -> None:
         """Let go of the connections, once what was asked is answered. The next question makes new ones."""
+        self._connections.disconnect()
         if self._loop.is_running:
-            self.wait(self._retire())
+            self._loop.wait(self._retire())
 
     def close(self) -> None:
         """End the thread. Nobody may be asking, nor ask any more."""
+        self._connections.disconnect()
         self._loop.stop(self._disconnect)
 
-    def _connected(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._client_loop is not loop:
-            self._client, self._client_loop = _client(self._url), loop
-        return self._client
+    def _begin(self) -> None:
+        self._loop = LoopThread("llmcache-redis")
+        self._client: Any = None
+        self._asked: set[asyncio.Future[Any]] = set()
 
-    def _forked(self) -> None:
-        _inherited.append((self._client, self._client_loop, self._asked))
-        self._client = self._client_loop = None
-        self._asked = set()
+    def _after_fork(self) -> None:
+        _inherited.append((self._client, self._loop, self._asked))
+        self._begin()
+        self._connections.forget()
+        self._forked()
+
+    # What follows runs on the server's loop
+
+    async def _answers(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            asked = asyncio.ensure_future(self._exchange(commands))
+            self._asked.add(asked)
+            asked.add_done_callback(self._asked.discard)
+            return await asyncio.wait_for(asked, self._timeout)
+        except Exception as error:
+            if not is_answer(error):
+                await self._disconnect()  # what is on its way must not be taken for another answer
+            raise self.error(error) from error
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        if self._client is None:
+            self._client = _client(self._url)
+        async with self._client.pipeline(transaction=False) as all_at_once:
+            for command in commands:
+                all_at_once.execute_command(*command)
+            return list(await all_at_once.execute(raise_on_error=False))
 
     async def _retire(self) -> None:
         client, self._client = self._client, None
@@ -106,15 +123,11 @@ class Server:
 
 def _after_fork() -> None:
     for server in list(_servers):
-        server._forked()
+        server._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-async def _awaited(question: Callable[[Any], Awaitable[T]], client: Any) -> T:
-    return await question(client)
 
 
 def _import() -> Any:
@@ -135,4 +148,6 @@ def _client(url: str) -> Any:
     pool = redis.BlockingConnectionPool.from_url(
         url, max_connections=_CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0), protocol=2
     )
-    return redis.Redis(connection_pool=pool)
+    client = redis.Redis(connection_pool=pool)
+    client.response_callbacks.clear()  # answers as the server gave them, like those of `Connections`
+    return client

@@ -34,8 +34,8 @@ from llmcache_jupyter.caches.sqlite.rows import (
     stored_of,
 )
 from llmcache_jupyter.caches.sqlite.schema import prepare
-from llmcache_jupyter.caches.sqlite.uses import Uses, write_uses
-from llmcache_jupyter.caches.sqlite.writes import Writes
+from llmcache_jupyter.caches.sqlite.writes import Writes, write_uses
+from llmcache_jupyter.caches.uses import Uses
 from llmcache_jupyter.errors import DecodingError, StoreError
 
 

@@ -12,9 +12,12 @@ from llmcache_jupyter.caches.prompt import prompt_text
 from llmcache_jupyter.caches.sqlite.inbox import take
 from llmcache_jupyter.caches.sqlite.query import count, indexed_up_to
 from llmcache_jupyter.caches.sqlite.rows import shown, to_bytes, to_text
+from llmcache_jupyter.caches.uses import Use
 
 # So many entries are put into the index of trigrams at once. Until then a search reads them one by one.
 _INDEXED_AT_ONCE = 64
+
+_LATEST = 2**53  # a file may hold any number, and things that are none
 
 _COUNT = """INSERT INTO llm_strings (digest, model, entries, text)
     VALUES (:llm_digest, :model, 1, :llm_string)
@@ -108,3 +111,18 @@ def _searched(prompt: str) -> str:
         return to_text(prompt_text(prompt).lower())
     except RecursionError:  # nested as no prompt is: somebody planted it
         return to_text(prompt.lower())
+
+
+def write_uses(writer: sqlite3.Connection, taken: dict[bytes, Use]) -> None:
+    """Count these hits in the file."""
+    if not taken:
+        return
+    ((newest,),) = writer.execute("SELECT max(used) FROM entries WHERE used BETWEEN 0 AND ?", [_LATEST])
+    writer.executemany(
+        "UPDATE entries SET hits = hits + ?, last_used = max(coalesce(last_used, 0), ?), used = ? "
+        "WHERE digest = ?",
+        [
+            (use.hits, use.last, (newest or 0) + number, digest)
+            for number, (digest, use) in enumerate(taken.items(), start=1)
+        ],
+    )

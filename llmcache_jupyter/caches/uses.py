@@ -1,15 +1,13 @@
-"""Hits that are not written yet: they go to a store's file many at a time, not one transaction each."""
+"""Hits that are not written yet: they go to a store many at a time, not one by one."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from dataclasses import dataclass
 
 _MANY = 1_000
 _LONG = 2.0  # seconds
 _BOUND = 10_000
-_LATEST = 2**53  # a file may hold any number, and things that are none
 
 
 @dataclass(slots=True)
@@ -44,7 +42,11 @@ class Uses:
             self._hits += 1
             if self._since is None:
                 self._since = now
-            return self._hits >= _MANY or now - self._since >= _LONG
+            return self.is_due(now)
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to write."""
+        return self._hits >= _MANY or (self._since is not None and now - self._since >= _LONG)
 
     def of(self, digest: bytes) -> Use | None:
         """What is not written yet of one entry."""
@@ -71,18 +73,3 @@ class Uses:
             while len(taken) > _BOUND:
                 del taken[next(iter(taken))]
             self._hits, self._since = 0, now if taken else None
-
-
-def write_uses(connection: sqlite3.Connection, taken: dict[bytes, Use]) -> None:
-    """Count these hits in the file, within the caller's transaction."""
-    if not taken:
-        return
-    ((newest,),) = connection.execute("SELECT max(used) FROM entries WHERE used BETWEEN 0 AND ?", [_LATEST])
-    connection.executemany(
-        "UPDATE entries SET hits = hits + ?, last_used = max(coalesce(last_used, 0), ?), used = ? "
-        "WHERE digest = ?",
-        [
-            (use.hits, use.last, (newest or 0) + number, digest)
-            for number, (digest, use) in enumerate(taken.items(), start=1)
-        ],
-    )

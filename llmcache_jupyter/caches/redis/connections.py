@@ -1,0 +1,164 @@
+"""Connections: a server's, for callers that block; each has one caller at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from llmcache_jupyter.caches.redis.timed_socket import TimedSocket
+
+Command = tuple[Any, ...]
+
+_MANY = 16
+
+
+class Connections:
+    """Answers to commands, on a connection that is free or a new one.
+
+    - `connect` returns a connection, made: redis-py's, whose socket is a TimedSocket.
+    - `timeout`: seconds that `exchange` takes at most, looking up the name and connecting included.
+    - What failed or was interrupted is not used again: its next bytes may be half an answer.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Any], timeout: float, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._connect = connect
+        self._timeout = timeout
+        self._timer = timer
+        self.forget()
+
+    def forget(self) -> None:
+        """Leave the connections as they are: in a forked child they are the parent's."""
+        self._lock = threading.Lock()
+        self._free: list[Any] = []
+        self._attempts: set[Future[Any]] = set()
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """The answer to each command, in one round trip. What the server refuses has its error.
+
+        Raises:
+            Exception: redis-py's or the system's, for all else that fails.
+        """
+        until = self._timer() + self._timeout
+        free = self._free
+        connection = self._taken(free) or self._new(until)
+        try:
+            connection.timed.settimeout(max(until - self._timer(), 1e-6))
+            connection.send_packed_command(connection.pack_commands(commands))
+            answers = _answers(connection, len(commands))
+        except BaseException:
+            connection.disconnect()
+            self.disconnect()  # the others may be as dead
+            raise
+        self._give_back(connection, free)
+        return answers
+
+    def disconnect(self) -> None:
+        """Let go of the connections; of one in use, when it is given back."""
+        with self._lock:
+            free, self._free = self._free, []
+        while (connection := _pop(free)) is not None:
+            connection.disconnect()
+
+    def _taken(self, free: list[Any]) -> Any:
+        """A connection from which nothing is left to be read, not even its end; or None."""
+        while (connection := _pop(free)) is not None:
+            with suppress(Exception):
+                if not connection.can_read():
+                    return connection
+            connection.disconnect()
+        return None
+
+    def _give_back(self, connection: Any, free: list[Any]) -> None:
+        with self._lock:
+            is_wanted = free is self._free and len(free) < _MANY
+            if is_wanted:
+                free.append(connection)
+        if not is_wanted:
+            connection.disconnect()
+
+    def _new(self, until: float) -> Any:
+        """A new connection, made on a thread: to look up a name knows no timeout."""
+        others = set(self._attempts)
+        if len(others) >= _MANY and not wait(others, until - self._timer(), FIRST_COMPLETED).done:
+            raise TimeoutError("no answer to so many attempts to connect")
+        attempt: Future[Any] = Future()
+        arguments = (attempt, self._connect)
+        threading.Thread(target=_attempt, args=arguments, name="llmcache-connect", daemon=True).start()
+        self._attempts.add(attempt)
+        attempt.add_done_callback(self._attempts.discard)
+        try:
+            return attempt.result(until - self._timer())
+        except BaseException:
+            attempt.add_done_callback(_drop)
+            raise
+
+
+def _pop(free: list[Any]) -> Any:
+    try:
+        return free.pop()  # in one step: no two threads have the same one
+    except IndexError:
+        return None
+
+
+def connecting(url: str, timeout: float) -> Callable[[], Any]:
+    """What connects to the server at `url`, as `Connections` wants it."""
+
+    def connect() -> Any:
+        from redis import ConnectionPool
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        pool = ConnectionPool.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        connection = _timed(pool.connection_class)(**pool.connection_kwargs)
+        connection.connect()
+        return connection
+
+    return connect
+
+
+@cache
+def _timed(kind: Any) -> Any:
+    class Timed(kind):  # type: ignore[misc]
+        def _connect(self) -> TimedSocket:
+            self.timed = TimedSocket(super()._connect())
+            self.timed.settimeout(self.socket_timeout)  # for what is said before the first command
+            return self.timed
+
+    return Timed
+
+
+def _attempt(attempt: Future[Any], connect: Callable[[], Any]) -> None:
+    try:
+        attempt.set_result(connect())
+    except BaseException as error:
+        attempt.set_exception(error)
+
+
+def _drop(attempt: Future[Any]) -> None:
+    if attempt.exception() is None:
+        attempt.result().disconnect()
+
+
+def _answers(connection: Any, number: int) -> list[Any]:
+    from redis.exceptions import ResponseError
+
+    answers: list[Any] = []
+    for _ in range(number):
+        try:
+            answers.append(connection.read_response(disable_decoding=True))
+        except ResponseError as refused:
+            answers.append(refused)
+    return answers
