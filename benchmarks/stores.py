@@ -15,10 +15,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from langchain_core.caches import InMemoryCache as LangChainCache
-from langchain_core.messages import HumanMessage
-
-from benchmarks.calls import CALLS, calling
+from benchmarks.calls import QUESTION, compared
 from benchmarks.inputs import ANSWER, fresh_keys
 from benchmarks.report import Row, Target
 from benchmarks.timing import Pass, in_turns
@@ -57,7 +54,11 @@ def operations(size: int, rounds: int) -> Iterator[Row]:
 
 
 def server(size: int, rounds: int) -> Iterator[Row]:
-    """A hit and an answer stored, on one server on loopback, with `langchain_community`'s RedisCache."""
+    """A hit and an answer stored, on one server on loopback, with `langchain_community`'s RedisCache.
+
+    - Theirs has no time limit for a step, and stores in three commands. Ours stores in six: it also keeps an
+      index by time, so that pages need no scan.
+    """
     with TemporaryDirectory() as folder:
         redis = RedisServer(Path(folder))
         ours = RedisCache(redis.url, timeout=30)
@@ -65,12 +66,12 @@ def server(size: int, rounds: int) -> Iterator[Row]:
             caches = [ours, *filter(None, [_community_on(redis)])]
             for cache in caches:
                 _store(cache, range(size))
-            yield _row("hit on a server", [_hits(cache, size) for cache in caches], rounds, None)
+            yield _row("hit on a server", [_hits(cache, size) for cache in caches], rounds, Target(1.5))
             kept = [TieredCache(InMemoryCache(), ours), *caches[1:]]
             _look_up_once(kept[0], size)
             yield _row("hit on a server, read before", [_hits(cache, size) for cache in kept], rounds, None)
             updates = [_updates(cache, size) for cache in caches]
-            yield _row("an answer stored on a server", updates, rounds, None)
+            yield _row("an answer stored on a server", updates, rounds, Target(2))
         finally:
             ours.close()
             redis.stop()
@@ -78,16 +79,11 @@ def server(size: int, rounds: int) -> Iterator[Row]:
 
 def invoke(rounds: int) -> Iterator[Row]:
     """`ChatOpenAI.invoke` on a hit through a session with a store, and through LangChain's own cache."""
-    messages = [HumanMessage("What is the capital of France?")]
     with TemporaryDirectory() as folder:
         session = Session()
         session.activate(store=str(Path(folder, "notes.sqlite")))
-        try:
-            ours, other = (calling(cache, list(messages)) for cache in (session.cache, LangChainCache()))
-            result = in_turns(ours, other, rounds).each(CALLS)
-            yield Row("hit, a session with a store", result.ours, result.other, result.ratio, Target(1.35))
-        finally:
-            session.deactivate()
+        result = compared(session, QUESTION, rounds)
+        yield Row("hit, a session with a store", result.ours, result.other, result.ratio, Target(1.35))
 
 
 def sizes(entries: Iterable[int], rounds: int) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from llmcache_jupyter.caches.base import BaseCache, run_in_executor
@@ -75,6 +76,7 @@ def entry_id(key: Key) -> str:
     return key_digest(key)[:6].hex()
 
 
+@lru_cache(maxsize=16)  # a call on its way asks several times
 def key_digest(key: Key) -> bytes:
     """Sixteen bytes that stand for the key. They keep the two parts apart."""
     prompt, llm_string = (part.encode("utf-8", "surrogatepass") for part in key)

@@ -91,14 +91,14 @@ def line_of(entry: Entry) -> Text:
     return Text(text, is_redacted)
 
 
-def read_line(line: bytes) -> Line:
-    """What a line holds. Its end may be there or not, as may a byte order mark.
+def read_line(line: bytes, *, longest: int = MAX_LINE) -> Line:
+    """What a line of `longest` bytes at most holds. Its end may be there or not, as may a byte order mark.
 
     Raises:
         DecodingError: it is no entry that this version can read; the message says why.
     """
-    if len(line) > MAX_LINE + 2:
-        raise DecodingError(f"it is longer than {MAX_LINE:,} bytes")
+    if len(line) > longest + 2:
+        raise DecodingError(f"it is longer than {longest:,} bytes")
     fields = _load(line)
     version = fields.get("llmcache")
     if type(version) is not int:

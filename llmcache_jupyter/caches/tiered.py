@@ -307,7 +307,8 @@ class _Guard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if error is None:
-            self._worked()
+            if self.breaker.is_open:
+                self._worked()
             return False
         if not isinstance(error, Exception) or isinstance(error, InvalidSettingError):
             return False  # an interrupt, or a question that no tier can answer
@@ -319,7 +320,6 @@ class _Guard:
         return True
 
     def _worked(self) -> None:
-        if self.breaker.is_open:
-            self.breaker.worked()
-            if self._on_recovery is not None:
-                self._on_recovery(self._operation)
+        self.breaker.worked()
+        if self._on_recovery is not None:
+            self._on_recovery(self._operation)

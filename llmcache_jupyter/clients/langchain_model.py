@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, get_args
@@ -26,9 +25,11 @@ _BESIDES = frozenset(
 _CONNECTION = re.compile(r"(^|_)(client|session)$")
 
 
-def asking() -> tuple[Any, dict[str, Any]] | None:
-    """The model of LangChain's that is asking the cache, and the arguments of its call; None if none is."""
-    frame: FrameType | None = sys._getframe(1)
+def asking(frame: FrameType | None) -> tuple[Any, dict[str, Any]] | None:
+    """The model of LangChain's that is asking the cache, and the arguments of its call; None if none is.
+
+    - `frame`: what called the cache.
+    """
     while frame is not None:
         name = frame.f_code.co_name
         if name in _ASKING and frame.f_globals["__name__"].startswith(_HOME):

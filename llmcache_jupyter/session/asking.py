@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import count
 from operator import itemgetter
+from types import FrameType
 from typing import Any
 from weakref import ref
 
@@ -64,12 +65,12 @@ class AskingModels:
         self._objects = count(1)
         self._lock = threading.Lock()
 
-    def llm_string(self, given: str) -> str:
+    def llm_string(self, given: str, caller: FrameType | None) -> str:
         """What describes the model that is asking, made of LangChain's `given` text for it.
 
-        - Where no model of LangChain's asks, it is `given`.
+        - `caller`: the frame that called the cache. Where no model of LangChain's asks there, it is `given`.
         """
-        who = asking()
+        who = asking(caller)
         if who is None:
             return given
         model, arguments = who
@@ -80,9 +81,9 @@ class AskingModels:
             return with_pairs(given, {"kernel": self._name_object()})
         return self._bound_to_kernel(told, arguments) if " at 0x" in told and ADDRESS.search(told) else told
 
-    def answered(self) -> None:
+    def answered(self, caller: FrameType | None) -> None:
         """Note that the model has answered: what this changed of the model is not its configuration."""
-        who = asking()
+        who = asking(caller)
         known = None if who is None else self._models.get(id(who[0]))
         if known is not None and not known.serialisable:
             try:
@@ -122,7 +123,7 @@ class _Model:
     ) -> None:
         self.ref = ref(model, forget)
         self.serialisable = is_serialisable(model)
-        self._is_langchains = type(model).__module__.startswith("langchain")
+        self._is_langchains = type(model).__module__.startswith("langchain") and not code_of(type(model))
         self._name_object = name_object
         self._volatile = volatile
         self._objects: dict[int, tuple[Any, str]] = {}
@@ -133,6 +134,7 @@ class _Model:
         self._fields: Any = None
         self._seen: Any = None
         self._private: dict[str, Any] = {}
+        self._code: str | None = None
 
     def llm_string(self, given: str, arguments: Mapping[str, Any], traps: Traps) -> str:
         """What `given`, LangChain's text for a call of this model with these arguments, should be."""
@@ -164,6 +166,7 @@ class _Model:
         self._fields = itemgetter(*now) if len(now) > 1 else lambda fields: tuple(fields.get(n) for n in now)
         self._seen = tuple(map(_copied, now.values()))
         self._private = _copied(private_settings(model))
+        self._code = code_of(type(model))
         written = serialised(model)
         self._written_head = llm_string_head(written)
         self._head = llm_string_head(self._completed(written, model))
@@ -172,7 +175,9 @@ class _Model:
         try:
             if self._fields(vars(model)) != self._seen:
                 return False
-            return self._is_langchains or private_settings(model) == self._private
+            if self._is_langchains:
+                return True
+            return code_of(type(model)) == self._code and private_settings(model) == self._private
         except Exception:  # a field was deleted, or cannot be compared
             return False
 
@@ -183,8 +188,8 @@ class _Model:
             if '"not_implemented"' in json.dumps(value):
                 fields[name] = self._description().of(getattr(model, name, None))
         written = {**written, "kwargs": fields}
-        if code := code_of(type(model)):
-            written["code"] = code
+        if self._code:
+            written["code"] = self._code
         if own := private_settings(model):
             written["private"] = self._description().of(own)
         return written

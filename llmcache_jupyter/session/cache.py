@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from llmcache_jupyter.caches import BaseCache, Entry, EntryCache, InMemoryCache, Key
@@ -108,7 +110,7 @@ class SessionCache(BaseCache):
         return next(iter(self._failing.copy().values()), None)
 
     def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        call = self._call(prompt, llm_string, threading.get_ident())
+        call = self._call(prompt, llm_string, threading.get_ident(), sys._getframe(1))
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
@@ -120,7 +122,7 @@ class SessionCache(BaseCache):
         return None
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        call = self._call(prompt, llm_string, id(asyncio.current_task()))
+        call = self._call(prompt, llm_string, id(asyncio.current_task()), sys._getframe(1))
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
@@ -132,12 +134,12 @@ class SessionCache(BaseCache):
         return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        answered = self._answered(prompt, llm_string, threading.get_ident())
+        answered = self._answered(prompt, llm_string, threading.get_ident(), sys._getframe(1))
         if (entry := self._entry(*answered, return_val)) is not None:
             self._stored(entry, self._guarded("update", self.backend.put, entry))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        answered = self._answered(prompt, llm_string, id(asyncio.current_task()))
+        answered = self._answered(prompt, llm_string, id(asyncio.current_task()), sys._getframe(1))
         if (entry := self._entry(*answered, return_val)) is not None:
             self._stored(entry, await self._aguarded("update", self.backend.aput, entry))
 
@@ -151,11 +153,13 @@ class SessionCache(BaseCache):
         await self._aguarded("clear", self.backend.aclear, **kwargs)
         self._cleared(count)
 
-    def _call(self, prompt: str, llm_string: str, flight: int) -> _Call:
-        key = canonical_key(prompt, self._models.llm_string(llm_string))
+    def _call(self, prompt: str, llm_string: str, flight: int, caller: FrameType) -> _Call:
+        key = canonical_key(prompt, self._models.llm_string(llm_string, caller))
         return _Call(key, prompt, llm_string, scoped_mode() or self.mode, flight)
 
-    def _answered(self, prompt: str, llm_string: str, flight: int) -> tuple[_Call, float | None]:
+    def _answered(
+        self, prompt: str, llm_string: str, flight: int, caller: FrameType
+    ) -> tuple[_Call, float | None]:
         """The call that this answers, as it was looked up, and when; None where that is not known.
 
         - The model may have changed since: by answering, or by other code.
@@ -164,8 +168,8 @@ class SessionCache(BaseCache):
         with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
             looked_up = self._started.get(call.place)
         if looked_up is None:
-            return self._call(prompt, llm_string, flight), None
-        self._models.answered()
+            return self._call(prompt, llm_string, flight, caller), None
+        self._models.answered(caller)
         call.key = canonical_key(prompt, looked_up[1])
         return call, looked_up[0]
 
@@ -173,9 +177,7 @@ class SessionCache(BaseCache):
         """The entry's generations for the caller alone, with the hit accounted for."""
         answer = self._guarded("copy", isolated, entry.generations)
         if answer:
-            self.events.emit(
-                Hit(entry.id, call.model, _cell_id(), self._clock(), seconds=entry.took, tokens=entry.tokens)
-            )
+            self.events.emit(Hit(entry.id, call.model, _cell_id(), self._clock(), entry.took, entry.tokens))
         return answer
 
     def _missed(self, call: _Call) -> None:
@@ -240,7 +242,8 @@ class SessionCache(BaseCache):
         except Exception as error:
             self.store_failed(operation, error)
             return None
-        self.store_works(operation)
+        if self._failing:
+            self.store_works(operation)
         return result
 
     async def _aguarded(
@@ -251,7 +254,8 @@ class SessionCache(BaseCache):
         except Exception as error:
             self.store_failed(operation, error)
             return None
-        self.store_works(operation)
+        if self._failing:
+            self.store_works(operation)
         return result
 
     def store_works(self, operation: str) -> None:

@@ -8,9 +8,12 @@ import inspect
 import io
 import json
 import re
+import sys
+import sysconfig
 import tokenize
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,7 +28,10 @@ _LAYOUT = {
 _WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "pathlib", "fractions"})
 _HEAP_TYPE = 1 << 9
 _OF_CLASSES = frozenset({"model_config", "model_fields", "model_computed_fields"})
-_codes: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_STANDARD_LIBRARY = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
+# the latest loads of the modules that its code is from, and the digest
+_codes: WeakKeyDictionary[type, tuple[dict[str, Any], str | None]] = WeakKeyDictionary()
 
 Opaque = Callable[[Any], str]
 Below = Callable[[Any], Any]
@@ -138,14 +144,38 @@ def class_name(cls: type) -> str:
 
 
 def code_of(cls: type) -> str | None:
-    """A digest of the code that a notebook itself gives the class; None where it gives none.
+    """A digest of the code that the notebook, or a module beside it, gives the class; None where none does.
 
-    - Comments and layout make no difference, and neither does running the cell again.
+    - Comments and layout make no difference, and neither does running the cell or loading the module again.
+    - What is installed has no code: its name is enough.
     """
-    if cls not in _codes:
-        own = [part for part in cls.__mro__ if part.__module__ == "__main__"]
-        _codes[cls] = _digest("\n".join(_class_text(part) for part in own)) if own else ""
-    return _codes[cls] or None
+    known = _codes.get(cls)
+    if known is None or any(_load_of(module) is not load for module, load in known[0].items()):
+        own = [part for part in cls.__mro__ if _is_own(part.__module__)]
+        loads = {part.__module__: _load_of(part.__module__) for part in own}
+        digest = _digest("\n".join(_class_text(part) for part in own)) if own else None
+        known = _codes[cls] = loads, digest
+    return known[1]
+
+
+def _load_of(module: str) -> Any:
+    """What stands for the module's latest load: `%autoreload` puts new code into the classes of before."""
+    return getattr(sys.modules.get(module), "__spec__", None)
+
+
+def _is_own(module: str) -> bool:
+    """Whether the module is the notebook, or one that is nowhere installed."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module == "__main__" or (isinstance(file, str) and not _is_installed(file))
+
+
+@lru_cache(maxsize=1024)
+def _is_installed(file: str) -> bool:
+    paths = Path(file), Path(file).resolve()  # some installers make links to a folder of their own
+    return any(
+        not _INSTALLED.isdisjoint(path.parts) or any(map(path.is_relative_to, _STANDARD_LIBRARY))
+        for path in paths
+    )
 
 
 def changes_itself(value: Any, name: str) -> bool:
@@ -195,7 +225,18 @@ def _plain_text(value: Any) -> str:
 
 
 def _code_of_function(function: Any) -> str:
-    """The function's source without comments and layout; its byte code where there is no source."""
+    """The function's source without comments and layout; its byte code where there is no source.
+
+    - The source of a module may have been edited since it was loaded: there, both.
+    """
+    source = _source_of_function(function)
+    module = getattr(function, "__module__", None)
+    if module in (None, "__main__") or not _is_own(module) or not hasattr(function, "__code__"):
+        return source
+    return f"{source} {_byte_code(function.__code__)}"
+
+
+def _source_of_function(function: Any) -> str:
     try:
         source = inspect.getsource(function)
         if function.__name__ == "<lambda>":  # its lines hold more than itself

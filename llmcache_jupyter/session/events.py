@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from operator import is_not
+from typing import Literal, NamedTuple
 
 logger = logging.getLogger("llmcache_jupyter")
 
@@ -15,8 +16,8 @@ MissReason = Literal["absent", "refresh", "off", "replay", "failed"]
 Removal = Literal["cleared", "deleted", "evicted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+# one of these is made at each call: a tuple in a third of the time of a frozen dataclass
+class Hit(NamedTuple):
     """A call was answered from the cache. `seconds` and `tokens` are what it saved; None is unknown."""
 
     id: str
@@ -27,8 +28,7 @@ class Hit:
     tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(NamedTuple):
     """A call was not answered from the cache.
 
     - `reason`: nothing is stored ("absent"), the mode is "refresh" or "off", nothing is stored in mode
@@ -42,8 +42,7 @@ class Miss:
     reason: MissReason
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A model's answer was stored. It took `seconds`; `evicted` others had to go for it."""
 
     id: str
@@ -101,7 +100,7 @@ class Events:
 
         def unsubscribe() -> None:
             with self._lock:
-                self._subscribers = [other for other in self._subscribers if other is not tell]
+                self._subscribers = list(filter(partial(is_not, tell), self._subscribers))
 
         with self._lock:
             self._subscribers = [*self._subscribers, tell]

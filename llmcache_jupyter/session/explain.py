@@ -78,7 +78,7 @@ def _evicted(_call: MissedCall, fate: Fate) -> str:
 
 def _gone(_call: MissedCall, fate: Fate) -> str:
     seen = f"Its entry, seen at {_clock(fate.at)}, was gone"
-    return f"{seen}: removed by another kernel, or the store is another one."
+    return f"{seen}: it expired, was removed by another kernel, or the store is another one."
 
 
 _FATES: dict[str, Callable[[MissedCall, Fate], str]] = {

@@ -97,13 +97,17 @@ def _drop_unsent_of_answer(fields: dict[str, Any]) -> None:
 
 
 def _canonical_llm_string(llm_string: str) -> str:
-    llm_string = _without_secrets(_without_caller(llm_string) if llm_string.startswith('{"') else llm_string)
-    if "<class '" not in llm_string:
-        return llm_string
-    return _CLASS.sub(lambda match: _with_schema(match.group(), match.group(1)), llm_string)
+    kept = _without_caller_and_secrets(llm_string)
+    if "<class '" not in kept:
+        return kept
+    return _CLASS.sub(lambda match: _with_schema(match.group(), match.group(1)), kept)
 
 
 @lru_cache(maxsize=256)
+def _without_caller_and_secrets(llm_string: str) -> str:
+    return _without_secrets(_without_caller(llm_string) if llm_string.startswith('{"') else llm_string)
+
+
 def _without_caller(llm_string: str) -> str:
     """A model that LangChain serialised, without what is said about who calls it and how patiently."""
     try:
@@ -119,7 +123,6 @@ def _without_caller(llm_string: str) -> str:
         return llm_string
 
 
-@lru_cache(maxsize=256)
 def _without_secrets(llm_string: str) -> str:
     """The text without credentials. Two texts stay two, unless only what surely is a credential differs."""
     certain = without_credentials(llm_string)

@@ -136,8 +136,10 @@ def save(
     return Saved(str(path), entries, redacted, gone, unwritable)
 
 
-def read(path: str | PathLike[str], *, progress: Progress = quietly) -> Recording:
+def read(path: str | PathLike[str], *, progress: Progress = quietly, longest: int = MAX_LINE) -> Recording:
     """The entries of the file, with what is wrong in it.
+
+    - `longest`: bytes of a line, at most.
 
     Raises:
         StoreError: it cannot be read, or not one of its lines.
@@ -146,13 +148,13 @@ def read(path: str | PathLike[str], *, progress: Progress = quietly) -> Recordin
     reasons: dict[int, str] = {}
     bad = redacted = 0
     with _opened(path) as file:
-        total = sum(1 for _ in _lines(file))
+        total = sum(1 for _ in _lines(file, longest))
         file.seek(0)
-        for number, line in progress(enumerate(_lines(file), start=1), total, "reading"):
+        for number, line in progress(enumerate(_lines(file, longest), start=1), total, "reading"):
             if not line.strip(b"\xef\xbb\xbf\r\n\t "):
                 continue
             try:
-                found = read_line(line)
+                found = read_line(line, longest=longest)
             except DecodingError as error:
                 bad += 1
                 if len(reasons) < _REASONS:
@@ -205,7 +207,7 @@ def _target(path: str | PathLike[str]) -> Path:
     """Where the file is or will be, links followed. Raises StoreError if it may not be written."""
     try:
         target = Path(path).expanduser().resolve()
-        about = target.stat() if target.exists() else None
+        about = target.stat() if os.path.lexists(target) else None
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{str(path)!r} cannot be written ({error}): name another file.") from None
     if about is None:
@@ -270,12 +272,12 @@ def _opened(path: str | PathLike[str]) -> Iterator[BinaryIO]:
         yield file
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines(file: BinaryIO, longest: int) -> Iterator[bytes]:
     """The file's lines. Of one that is too long, only so much that it is seen to be."""
-    while line := file.readline(MAX_LINE + 3):
+    while line := file.readline(longest + 3):
         yield line
-        while len(line) > MAX_LINE + 2 and not line.endswith(b"\n"):
-            line = file.readline(MAX_LINE + 3)
+        while len(line) > longest + 2 and not line.endswith(b"\n"):
+            line = file.readline(longest + 3)
 
 
 @contextmanager

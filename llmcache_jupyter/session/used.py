@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 
 from llmcache_jupyter.errors import InvalidSettingError
 from llmcache_jupyter.session.events import Event, Hit, Stored
@@ -15,14 +16,14 @@ class UsedEntries:
     """
 
     def __init__(self) -> None:
-        self._ids: dict[str, set[str]] = {}
+        self._ids: defaultdict[str, set[str]] = defaultdict(set)
         self._lock = threading.Lock()
 
     def note(self, cell: str, event: Event) -> None:
         """Add what became of a call of this cell run."""
-        if isinstance(event, Hit | Stored):
+        if isinstance(event, (Hit, Stored)):
             with self._lock:
-                self._ids.setdefault(cell, set()).add(event.id)
+                self._ids[cell].add(event.id)
 
     def ids(self, cell: str | int | None = None) -> set[str]:
         """The ids of all of them, or of those that one cell run used: `[7]`, or 7.

@@ -214,7 +214,7 @@ class TestModelsOfOnesOwn:
         Other.__name__ = Other.__qualname__ = "Text"
         Text().invoke("Hi")
         Other().invoke("Hi")
-        assert len(ASKED) == 1  # made in no notebook's cell, it is a library's: its name is its name
+        assert len(ASKED) == 2
 
     def test_it_is_told_once(self, cache: SessionCache, told: Callable[[], list[str]]) -> None:
         for persona in ("a", "b"):
@@ -266,14 +266,25 @@ print(key)
 """
 
 
-def key_of_a_script(tmp_path: Path, seed: int, **parts: str) -> str:
-    """The key that a model of a class in `__main__` has in a new Python."""
-    script = tmp_path / f"script{seed}.py"
+def key_of_a_script(tmp_path: Path, seed: int, module: str = "", **parts: str) -> str:
+    """The key that a model of a class in `__main__`, or in a module of that name, has in a new Python."""
+    script = tmp_path / f"{module or f'script{seed}'}.py"
     parts = {"code": "pass", "default": "plain", **parts}
     script.write_text(SCRIPT.format(root=str(Path(__file__).parents[2]), **parts))
-    environment = {**os.environ, "PYTHONHASHSEED": str(seed), "LANGSMITH_TRACING": "false"}
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": str(seed),
+        "LANGSMITH_TRACING": "false",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    arguments = ["-c", f"import {module}"] if module else [str(script)]
     done = subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
@@ -283,6 +294,11 @@ class TestAfterARestart:
         before = key_of_a_script(tmp_path, 1)
         assert key_of_a_script(tmp_path, 2) == before
         assert key_of_a_script(tmp_path, 3, code="pass  # a comment") == before
+
+    def test_so_has_the_same_class_in_a_module_beside_the_notebook(self, tmp_path: Path) -> None:
+        before = key_of_a_script(tmp_path, 1, module="beside")
+        assert key_of_a_script(tmp_path, 2, module="beside", code="pass  # a comment") == before
+        assert key_of_a_script(tmp_path, 3, module="beside", code="prompt = 'x'") != before
 
     def test_other_code_has_another(self, tmp_path: Path) -> None:
         keys = {

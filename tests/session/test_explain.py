@@ -171,6 +171,30 @@ class TestItsFate:
             other.clear()
         assert "removed by another kernel" in self.again(session)
 
+    @pytest.mark.parametrize("limits", [{"maxsize": 1}, {"ttl": 60}])
+    def test_evicted_or_expired_in_another_kernel(
+        self, session: Session, tmp_path: Path, clock: Clock, limits: dict[str, Any]
+    ) -> None:
+        session.activate(store=tmp_path / "notes.sqlite")
+        with SQLiteCache(tmp_path / "notes.sqlite", clock=clock, **limits) as other:
+            other.update("Hi", LLM, [Generation("theirs")])
+            assert ask(session, "Hi")
+            clock.now += 70
+            other.update("Ho", LLM, [Generation("theirs")])
+            assert len(other) == 1
+        assert "was gone: it expired, was removed by another kernel" in self.again(session)
+
+    def test_another_kernel_s_entry_that_expired_here(
+        self, session: Session, tmp_path: Path, clock: Clock
+    ) -> None:
+        session.activate(store=tmp_path / "notes.sqlite", ttl=60)
+        with SQLiteCache(tmp_path / "notes.sqlite", clock=clock) as other:
+            other.update("Hi", LLM, [Generation("theirs")])
+        clock.now += 50
+        assert ask(session, "Hi")
+        clock.now += 20
+        assert "was gone: it expired" in self.again(session)
+
 
 class TestModes:
     def test_refresh_and_off(self, session: Session) -> None:

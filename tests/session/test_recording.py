@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from llmcache_jupyter.caches import Entry, Generation, InMemoryCache, Query
-from llmcache_jupyter.caches.jsonl import MAX_LINE, line_of
+from llmcache_jupyter.caches.jsonl import line_of
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from llmcache_jupyter.errors import (
     BackendError,
@@ -336,15 +336,19 @@ class TestLoad:
             with pytest.raises(StoreError, match=why):
                 recording.read(place)
 
-    def test_a_huge_line_is_one_bad_line(self, path: Path) -> None:
-        with path.open("wb") as file:
-            file.write(b'{"a": "')
-            file.truncate(3 * MAX_LINE)
-            file.seek(0, os.SEEK_END)
-            file.write(b"\n" + line_of(entry("a")).text.encode())
-        found = recording.read(path)
-        assert found.reasons == {1: "it is longer than 67,108,864 bytes"}
+    @pytest.mark.parametrize("size", [1_003, 2_006, 2_007, 5_000])
+    def test_a_huge_line_is_one_bad_line(self, path: Path, size: int) -> None:
+        good = line_of(entry("a")).text.encode()
+        path.write_bytes(b'{"a": "'.ljust(size) + b"\n" + good)
+        found = recording.read(path, longest=1_000)
+        assert found.reasons == {1: "it is longer than 1,000 bytes"}
         assert len(found.entries) == 1
+
+    @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+    def test_the_longest_line_is_a_good_line(self, path: Path, end: bytes) -> None:
+        good = line_of(entry("a")).text.encode()
+        path.write_bytes(good + end)
+        assert len(recording.read(path, longest=len(good)).entries) == 1
 
 
 class TestSession:
