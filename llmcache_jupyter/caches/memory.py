@@ -90,9 +90,8 @@ class InMemoryCache(LimitedCache):
             stored = self._stored
             stored[key] = (generations, self.clock(), None)
             stored.move_to_end(key)
-            if self._maxsize is not None:
-                while len(stored) > self._maxsize:  # more than once after an interrupt
-                    stored.popitem(last=False)
+            if self._maxsize is not None and len(stored) > self._maxsize:
+                self._evict()
         finally:
             self._lock.release()
 
@@ -140,13 +139,13 @@ class InMemoryCache(LimitedCache):
         with self._lock:
             stored = self._stored.get(key)
             if stored is not None and (not self._is_more_than_a_dict or self._use(key, stored)):
-                entry = _entry((key[0], self._llm_strings[key[1]]), stored)
-                self._stored[key] = _with_entry(entry.used(self.clock()))
+                entry = stored[2] or _entry((key[0], self._llm_strings[key[1]]), stored)
+                self._stored[key] = stored[0], stored[1], entry.used(self.clock())
 
     def delete(self, ids: Iterable[str]) -> int:
         unwanted = set(ids)
         with self._lock:
-            keys = [key for key in self._stored if entry_id(key) in unwanted]
+            keys = self._keys_of(unwanted)
             for key in keys:
                 del self._stored[key]
             return len(keys)
@@ -183,8 +182,14 @@ class InMemoryCache(LimitedCache):
             self._remove_expired()
             return len(self._stored)
 
+    # Loops that end on a condition are methods of their own, called where the lock is held: at such a loop's
+    # jump back Python 3.12 and 3.13 let an interrupt pass by `with` and `finally`, and it stays locked.
+
+    def _keys_of(self, ids: set[str]) -> list[Key]:
+        return [key for key in self._stored if entry_id(key) in ids]
+
     def _evict(self) -> int:
-        """Remove the oldest entries over the maximum. Returns how many."""
+        """Remove the oldest entries over the maximum. Returns how many: more than one after an interrupt."""
         evicted = 0
         if self._maxsize is not None:
             while len(self._stored) > self._maxsize:

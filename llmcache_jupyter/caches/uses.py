@@ -70,6 +70,6 @@ class Uses:
             for digest, use in later.items():
                 earlier = taken.pop(digest, None)
                 taken[digest] = Use(use.hits + (earlier.hits if earlier else 0), use.last)
-            while len(taken) > _BOUND:
-                del taken[next(iter(taken))]
+            for digest in list(taken)[: max(0, len(taken) - _BOUND)]:
+                del taken[digest]
             self._hits, self._since = 0, now if taken else None

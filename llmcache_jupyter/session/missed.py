@@ -89,8 +89,9 @@ class MissedCalls:
             if seen is None:
                 return None
             at, was_stored = seen
-            removals = [removal for removal in self._removals if removal.at >= at]
+            removals = list(self._removals)
             evicted = self._last_eviction
+        removals = [removal for removal in removals if removal.at >= at]
         for removal in reversed(removals):
             if removal.why != "evicted" and (removal.ids is None or entry in removal.ids):
                 return Fate(removal.why, removal.at)

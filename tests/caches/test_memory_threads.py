@@ -91,7 +91,8 @@ def test_mixed_operations(limits: dict[str, Any], soak_factor: int) -> None:
     on_threads(work)
     assert len(cache) <= MAXSIZE
     for entry in cache.entries(Query(limit=None)).entries:
-        assert cache.get(entry.key) == entry
+        found = cache.get(entry.key)
+        assert found == entry or (found is None and cache.ttl is not None)
 
 
 def test_no_entry_is_lost() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -41,6 +42,10 @@ def in_inbox(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         ((number,),) = connection.execute("SELECT count(*) FROM inbox")
     return int(number)
+
+
+def clerks() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "llmcache-filing"}
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -143,6 +148,15 @@ class TestClerk:
 
         wait_until(is_filing)
         assert cache.entries(ALL).total == arrived
+
+    def test_closing_leaves_no_thread(self, cache: SQLiteCache, path: Path) -> None:
+        before = clerks()
+        for number in range(100):
+            cache.put(entry(str(number)))
+        assert clerks() - before
+        cache.close()
+        assert not clerks() - before
+        assert in_inbox(path) == 0
 
     def test_a_cache_that_is_dropped_is_filed(self, path: Path) -> None:
         cache = SQLiteCache(path)

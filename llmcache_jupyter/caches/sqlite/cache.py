@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -78,8 +79,10 @@ class SQLiteCache(LimitedCache):
         self._writes = Writes(self._has_search)
         self._clerk = Clerk(self._file_some)
         self._uses = Uses()
-        self._connections = Connections(self.path, prepare, self._uses.forget, clock)
-        self._finish = weakref.finalize(self, _finish, self._connections, self._writes, self._uses)
+        self._connections = Connections(self.path, prepare, partial(_forget, self._clerk, self._uses), clock)
+        self._finish = weakref.finalize(
+            self, _finish, self._clerk, self._connections, self._writes, self._uses
+        )
         self._purge()
         if maxsize is not None:
             with self._writing() as writer:
@@ -301,7 +304,13 @@ def _path(path: str | PathLike[str]) -> Path:
         raise StoreError(f"{name!r} cannot be found ({error}): write the whole path.") from error
 
 
-def _finish(connections: Connections, writes: Writes, uses: Uses) -> None:
+def _forget(clerk: Clerk, uses: Uses) -> None:
+    clerk.forget()
+    uses.forget()
+
+
+def _finish(clerk: Clerk, connections: Connections, writes: Writes, uses: Uses) -> None:
+    clerk.close()
     with suppress(StoreError):
         if connections.is_current() and (uses or connections.read(SOMETHING_WAITS)[0][0]):
             with connections.writing() as writer:

@@ -57,7 +57,12 @@ class Clerk:
 
     def __init__(self, file: Callable[[], bool]) -> None:
         self._file = weakref.WeakMethod(file)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a forked child the thread is gone."""
         self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
         self._waiting = 0
         self._last = 0.0
 
@@ -66,15 +71,22 @@ class Clerk:
         if waiting < _SOME:
             return
         self._waiting, self._last = waiting, time.monotonic()
-        if self._thread is None or not self._thread.is_alive():  # in a forked child it is not
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
             self._thread.start()
 
+    def close(self) -> None:
+        """End the thread; what it is filing is filed."""
+        self._closing.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
     def _run(self) -> None:
         while self._waiting < _TOO_MANY and time.monotonic() - self._last < _QUIET:
-            time.sleep(_QUIET)
-        while self._file_some():
-            time.sleep(_PAUSE)
+            if self._closing.wait(_QUIET):
+                return
+        while self._file_some() and not self._closing.wait(_PAUSE):
+            pass
 
     def _file_some(self) -> bool:
         file = self._file()
