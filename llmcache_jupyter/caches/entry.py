@@ -158,6 +158,12 @@ class EntryCache(BaseCache):
     def entries(self, query: Query = Query()) -> Page:
         """The page of entries that `query` asks for."""
 
+    def by_id(self, ids: Iterable[str]) -> dict[str, Entry]:
+        """The entries with these whole ids, as far as there are any."""
+        wanted = set(ids)
+        found = (self.entries(Query(id=one, limit=1)).entries for one in wanted)
+        return {entry.id: entry for entries in found for entry in entries if entry.id in wanted}
+
     @abstractmethod
     def models(self) -> dict[str | None, int]:
         """How many entries there are of each model, the most frequent first."""

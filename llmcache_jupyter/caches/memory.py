@@ -125,13 +125,15 @@ class InMemoryCache(LimitedCache):
         return _entry(key, stored)
 
     def put(self, entry: Entry) -> int:
-        prompt, llm_string = entry.key
+        prompt, given = entry.key
         with self._lock:
-            key = (prompt, self._keep_llm_string(llm_string))
+            llm_string = self._keep_llm_string(given)
+            key = (prompt, llm_string)
             newest = next(reversed(self._stored.values()), None)
             if newest is not None and entry.stored < newest[1]:
                 self._newest_is_last = False
-            self._stored[key] = _with_entry(replace(entry, key=key))
+            # the same one, where it may be: it knows its digest, or will
+            self._stored[key] = _with_entry(entry if llm_string is given else replace(entry, key=key))
             self._stored.move_to_end(key)
             return self._evict()
 
@@ -163,6 +165,14 @@ class InMemoryCache(LimitedCache):
                 return Page([_entry(key, stored) for key, stored in page], len(self._stored))
             snapshot = list(self._stored.items())
         return select((_entry(key, stored) for key, stored in snapshot), query)
+
+    def by_id(self, ids: Iterable[str]) -> dict[str, Entry]:
+        wanted = set(ids)  # one walk for all: each costs a digest an entry
+        with self._lock:
+            self._remove_expired()
+            snapshot = list(self._stored.items())
+        entries = (_entry(key, stored) for key, stored in snapshot)
+        return {entry.id: entry for entry in entries if entry.id in wanted}
 
     def models(self) -> dict[str | None, int]:
         with self._lock:

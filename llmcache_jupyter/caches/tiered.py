@@ -169,6 +169,14 @@ class TieredCache(LimitedCache):
                 return self._merged(query, alone) if alone else self.slow.entries(query)
         return self._fast.entries(query)
 
+    def by_id(self, ids: Iterable[str]) -> dict[str, Entry]:
+        wanted = set(ids)
+        if self._reads.allows():
+            with self._reads:
+                alone = {entry.id: entry for entry in self._fast_alone() if entry.id in wanted}
+                return self.slow.by_id(wanted) | alone
+        return self._fast.by_id(wanted)
+
     def models(self) -> dict[str | None, int]:
         self._write_due()
         if self._reads.allows():

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches import Entry, Query
 from llmcache_jupyter.caches.entry import SortColumn
-from llmcache_jupyter.errors import EntryNotFoundError, LLMCacheError
+from llmcache_jupyter.errors import LLMCacheError
 from llmcache_jupyter.notebook.protocol import (
     CellEntry,
     Explained,
@@ -18,7 +18,6 @@ from llmcache_jupyter.notebook.protocol import (
     PageOfRows,
     ProtocolError,
     Request,
-    Row,
     error_reply,
     reply,
 )
@@ -34,7 +33,6 @@ from llmcache_jupyter.views.explanation import ExplanationView
 from llmcache_jupyter.views.style import visible
 
 MAX_ROWS = 500
-# Finding an entry by its id may take a walk through all of them
 MAX_CELL_ENTRIES = 25
 _FORGOTTEN = Explanation(None, "This miss is no longer known: the kernel remembers only its latest ones.")
 
@@ -110,22 +108,19 @@ class Queries:
         # of many, those that missed: they are what the user looks for
         by_need = sorted(outcomes.items(), key=lambda one: not (one[1].misses or one[1].failed))
         some = by_need[:MAX_CELL_ENTRIES]
-        return {"entries": [self._cell_entry(*one) for one in some], "total": len(outcomes)}
+        found = self._session.by_id(entry for entry, _ in some)
+        entries = [self._cell_entry(entry, outcome, found.get(entry)) for entry, outcome in some]
+        return {"entries": entries, "total": len(outcomes)}
 
-    def _cell_entry(self, entry: str, outcome: Outcome) -> CellEntry:
+    def _cell_entry(self, name: str, outcome: Outcome, entry: Entry | None) -> CellEntry:
         label = self._session.cell_label
-        found: Row | None
-        try:
-            found = row(self._session.find(entry), label)
-        except EntryNotFoundError:
-            call = self._missed(entry)
-            found = None if call is None else missed_row(call, label)
+        call = self._missed(name) if entry is None else None
         return {
-            "id": entry,
+            "id": name,
             "hits": outcome.hits,
             "misses": outcome.misses,
             "failed": outcome.failed,
-            "row": found,
+            "row": row(entry, label) if entry else missed_row(call, label) if call else None,
         }
 
     def _why(self, request: Request) -> Explained:

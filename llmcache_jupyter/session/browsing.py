@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -85,6 +85,10 @@ class Browsing:
                 f"{found.total} ids begin with {beginning!r} ({some}): write more of the one you mean."
             )
         return found.entries[0]
+
+    def by_id(self, ids: Iterable[str]) -> dict[str, Entry]:
+        """The entries with these whole ids, as far as there are any. Raises as `entries`."""
+        return self._ask("find entries", lambda: self._backend.by_id(ids))
 
     def delete(self, *ids: str) -> int:
         """Remove the entries with these ids, or unique beginnings of ids. Returns how many.

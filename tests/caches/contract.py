@@ -268,6 +268,15 @@ class CacheContract(InterfaceContract):
         assert cache.get(entry("a").key) is None
         assert len(cache) == 2
 
+    def test_by_id_finds_those_with_these_whole_ids(self, cache: EntryCache) -> None:
+        stored = {one.id: one for one in map(entry, "abc")}
+        for one in stored.values():
+            cache.put(one)
+        assert cache.by_id([]) == {}
+        assert cache.by_id(iter(stored)) == stored
+        asked = [entry("a").id, entry("none").id, entry("b").id[:6], "", "not an id", entry("c").id.upper()]
+        assert cache.by_id(asked) == {entry("a").id: entry("a")}
+
     def test_delete_takes_whole_ids_only(self, cache: EntryCache) -> None:
         cache.put(entry())
         assert cache.delete([entry().id[:8]]) == 0

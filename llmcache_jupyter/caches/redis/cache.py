@@ -181,6 +181,11 @@ class RedisCache(LimitedCache):
         found, _ = self._fetch([digest for digest in self._digests() if digest.startswith(start)])
         return select((entry for entry in found if not self._is_expired(entry.stored)), query)
 
+    def by_id(self, ids: Iterable[str]) -> dict[str, Entry]:
+        wanted = {one.encode("utf-8", "replace") for one in ids}  # one walk for all
+        found, _ = self._fetch([digest for digest in self._digests() if digest[:12] in wanted])
+        return {entry.id: entry for entry in found if not self._is_expired(entry.stored)}
+
     def models(self) -> dict[str | None, int]:
         return dict(Counter(model_name(llm_string) for _, llm_string in self.keys()).most_common())
 
