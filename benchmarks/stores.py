@@ -22,14 +22,12 @@ from benchmarks.timing import Pass, in_turns
 from llmcache_jupyter import InMemoryCache, Query, RedisCache, Session, TieredCache
 from llmcache_jupyter.caches.entry import Entry
 from llmcache_jupyter.caches.sqlite import SQLiteCache
-from llmcache_jupyter.caches.sqlite.rows import row_of
 from tests.caches.redis_server import RedisServer
 
 Cache = Any
 
 _BATCH = 50
 """Lookups or updates in a pass."""
-_FILLED_AT_ONCE = 1_000
 
 
 def operations(size: int, rounds: int) -> Iterator[Row]:
@@ -101,13 +99,11 @@ def sizes(entries: Iterable[int], rounds: int) -> Iterator[Row]:
 
 
 def fill(path: Path, size: int) -> None:
-    """A file with so many entries, stored in few transactions."""
+    """A file with so many entries."""
     with SQLiteCache(path) as cache:
-        for start in range(0, size, _FILLED_AT_ONCE):
-            numbers = range(start, min(start + _FILLED_AT_ONCE, size))
-            with cache._writing() as writer:
-                for number, key in zip(numbers, fresh_keys(numbers), strict=True):
-                    cache._writes.insert(writer, row_of(Entry(key, [ANSWER], 1e9 + number)))
+        for number in range(size):
+            (key,) = fresh_keys([number])
+            cache.put(Entry(key, [ANSWER], 1e9 + number))
 
 
 def _looks(path: Path, size: int, rounds: int) -> dict[str, float]:

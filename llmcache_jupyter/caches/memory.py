@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
@@ -92,8 +93,11 @@ class InMemoryCache(LimitedCache):
             stored.move_to_end(key)
             if self._maxsize is not None and len(stored) > self._maxsize:
                 self._evict()
-        finally:
-            self._lock.release()
+        except BaseException:
+            with suppress(RuntimeError):  # interrupted while it waited: it isn't ours
+                self._lock.release()
+            raise
+        self._lock.release()
 
     def clear(self, **kwargs: Any) -> None:
         with self._lock:
@@ -142,7 +146,7 @@ class InMemoryCache(LimitedCache):
             stored = self._stored.get(key)
             if stored is not None and (not self._is_more_than_a_dict or self._use(key, stored)):
                 entry = stored[2] or _entry((key[0], self._llm_strings[key[1]]), stored)
-                self._stored[key] = stored[0], stored[1], entry.used(self.clock())
+                self._stored[key] = _with_entry(entry.used(self.clock()))
 
     def delete(self, ids: Iterable[str]) -> int:
         unwanted = set(ids)

@@ -19,7 +19,7 @@ class Use:
 
 
 class Uses:
-    """The hits of this process that no transaction has written yet, by the digest of their key.
+    """The hits of this process that no store knows yet, by the digest of their key.
 
     - The order is that of the last hits, for `"lru"`.
     """

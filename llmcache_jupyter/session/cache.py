@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from llmcache_jupyter.caches import BaseCache, Entry, EntryCache, InMemoryCache, Key
+from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.generation import total_tokens
 from llmcache_jupyter.caches.llm_string import model_name
@@ -149,7 +150,7 @@ class SessionCache(BaseCache):
         self._cleared(count)
 
     async def aclear(self, **kwargs: Any) -> None:
-        count = self._guarded("clear", len, self.backend)
+        count = await self._aguarded("clear", run_in_executor, len, self.backend)
         await self._aguarded("clear", self.backend.aclear, **kwargs)
         self._cleared(count)
 

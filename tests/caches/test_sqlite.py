@@ -360,17 +360,25 @@ class TestHits:
         cache = make()
         cache.put(entry())
         blocked = sqlite3.connect(path, isolation_level=None)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("llmcache_jupyter.caches.sqlite.connections._WRITE_TIMEOUT", 0.0)
-            cache.close()
-            cache = make()
-            blocked.execute("BEGIN IMMEDIATE")
-            for _ in range(1_500):
-                assert cache.lookup(*entry().key) is not None
-            with pytest.raises(StoreError, match="another program keeps it locked"):
-                cache.put(entry("q"))
-            blocked.close()
+        blocked.execute("BEGIN IMMEDIATE")
+        for _ in range(1_500):
+            assert cache.lookup(*entry().key) is not None
+        with pytest.raises(StoreError, match="another program keeps it locked"):
+            cache.put(entry("q"))
+        blocked.close()
         assert cache.entries().entries[0].hits == 1_500
+
+    def test_counting_waits_for_nobody(self, make: Make, path: Path, clock: FakeClock) -> None:
+        """A hit that waited as long as `put` may would make this test take a minute and a half."""
+        cache = make()
+        cache.put(entry())
+        blocked = sqlite3.connect(path, isolation_level=None)
+        blocked.execute("BEGIN IMMEDIATE")
+        for _ in range(30):
+            assert cache.lookup(*entry().key) is not None
+            clock.advance(3)
+        blocked.close()
+        assert cache.entries().entries[0].hits == 30
 
     async def test_async_hits_are_written_too(self, make: Make) -> None:
         cache, other = make(), make()

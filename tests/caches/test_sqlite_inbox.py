@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from llmcache_jupyter import StoreError
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.codec import encode
 from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.caches.sqlite.connections import HURRIED, Connections
 from llmcache_jupyter.caches.sqlite.schema import MIGRATIONS, prepare
 from tests.caches.contract import FakeClock, answer, entry, texts
 
@@ -129,7 +132,45 @@ class TestNotFiled:
         assert sorted(texts(cache.entries(ALL).entries)) == ["q", "r"]
 
 
+class TestCannotBeFiled:
+    """While another program keeps the file locked, nothing is left out in silence."""
+
+    @pytest.fixture(autouse=True)
+    def _locked(self, cache: SQLiteCache, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        cache.put(entry("p"))
+        patient = Connections.write
+        monkeypatch.setattr(Connections, "write", lambda self, steps, *_: patient(self, steps, HURRIED))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+
+    @pytest.mark.parametrize(
+        "look", [SQLiteCache.entries, SQLiteCache.models, lambda cache: list(cache.keys())]
+    )
+    def test_a_look_says_so(self, cache: SQLiteCache, look: Callable[[SQLiteCache], object]) -> None:
+        with pytest.raises(StoreError, match="another program keeps it locked"):
+            look(cache)
+
+    def test_it_is_found_and_counted(self, cache: SQLiteCache) -> None:
+        assert (cache.lookup(*entry("p").key), len(cache)) == (answer(), 1)
+
+
 class TestClerk:
+    def test_the_file_alone_holds_all_a_moment_later(self, cache: SQLiteCache, path: Path) -> None:
+        log = path.with_name(path.name + "-wal")
+        cache.put(entry("p"))
+        assert log.stat().st_size > 0
+        wait_until(lambda: log.stat().st_size == 0)
+        copy = path.with_name("copy.sqlite")
+        shutil.copy(path, copy)
+        with SQLiteCache(copy) as copied:
+            assert copied.lookup(*entry("p").key) == answer()
+
+    def test_with_a_maximum_too(self, path: Path) -> None:
+        with SQLiteCache(path, maxsize=10) as cache:
+            cache.put(entry("p"))
+            wait_until(lambda: path.with_name(path.name + "-wal").stat().st_size == 0)
+
     def test_many_are_filed_though_nobody_looks(self, cache: SQLiteCache, path: Path) -> None:
         for number in range(200):
             cache.put(entry(str(number)))

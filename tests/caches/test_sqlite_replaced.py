@@ -12,7 +12,7 @@ from llmcache_jupyter import StoreError
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from tests.caches.contract import FakeClock, answer, entry, texts
-from tests.caches.sqlite_files import make_store
+from tests.caches.sqlite_files import make_store, run_sql
 
 BESIDE = ("-wal", "-shm")
 
@@ -101,6 +101,33 @@ class TestDeleted:
         assert stored_in(path) == {"after"}
 
 
+class TestMixed:
+    """Another store that was put in the place of one with a log: SQLite takes the log for its own."""
+
+    def test_no_key_has_the_answer_of_another(self, path: Path) -> None:
+        def name(day: str, number: int) -> str:
+            return f"{day} {number} " + "word " * 200
+
+        for file, day in ((path, "tuesday"), (path.with_name("backup.sqlite"), "monday")):
+            with SQLiteCache(file) as cache:
+                for number in range(120):
+                    cache.put(entry(name(day, number), text=f"{day} {number}"))
+        with SQLiteCache(path) as cache:
+            for number in range(120, 125):
+                cache.put(entry(name("tuesday", number), text=f"tuesday {number}"))
+            cache.entries()
+            log = path.with_name(path.name + "-wal")
+            left = log.read_bytes()
+            assert left
+        path.with_name("backup.sqlite").replace(path)
+        log.write_bytes(left)  # as a kernel that is killed leaves it
+        with SQLiteCache(path) as cache:
+            for day in ("monday", "tuesday"):
+                for number in range(125):
+                    found = cache.lookup(*entry(name(day, number)).key)
+                    assert found is None or found[0].text == f"{day} {number}"
+
+
 class TestReplaced:
     def test_by_another_store(self, cache: SQLiteCache, path: Path, clock: FakeClock) -> None:
         make_store(path.with_name("other.sqlite"))
@@ -122,6 +149,23 @@ class TestReplaced:
         cache.put(entry("after"))
         cache.close()
         assert stored_in(path) == {"after"}
+
+    def test_reading_leaves_a_foreign_file_alone(
+        self, cache: SQLiteCache, path: Path, clock: FakeClock
+    ) -> None:
+        foreign = path.with_name("photos.sqlite")
+        run_sql(
+            foreign, "PRAGMA journal_mode = WAL", "CREATE TABLE photos (a)", "INSERT INTO photos VALUES (1)"
+        )
+        clock.advance(1)
+        for ending in BESIDE:
+            path.with_name(path.name + ending).unlink()
+        foreign.replace(path)
+        before = path.read_bytes()
+        for _ in range(3):
+            with pytest.raises(StoreError, match="another program's SQLite file"):
+                cache.lookup(*entry("before").key)
+        assert (path.read_bytes(), list(path.parent.iterdir())) == (before, [path])
 
     def test_moved_it_keeps_what_it_had(self, cache: SQLiteCache, path: Path) -> None:
         path.rename(path.with_name("kept.sqlite"))

@@ -7,19 +7,19 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
-from llmcache_jupyter.caches.sqlite.connections import Connections
+from llmcache_jupyter.caches.sqlite.connections import HURRIED, PATIENT, Connections
 from llmcache_jupyter.caches.sqlite.inbox import RECEIVE, SOMETHING_WAITS, Clerk, waiting
 from llmcache_jupyter.caches.sqlite.query import COUNT, as_count, count, find, id_range
 from llmcache_jupyter.caches.sqlite.rows import (
@@ -36,8 +36,10 @@ from llmcache_jupyter.caches.sqlite.rows import (
 )
 from llmcache_jupyter.caches.sqlite.schema import prepare
 from llmcache_jupyter.caches.sqlite.writes import Writes, write_uses
-from llmcache_jupyter.caches.uses import Uses
+from llmcache_jupyter.caches.uses import Use, Uses
 from llmcache_jupyter.errors import DecodingError, StoreError
+
+T = TypeVar("T")
 
 
 class SQLiteCache(LimitedCache):
@@ -47,12 +49,13 @@ class SQLiteCache(LimitedCache):
       one that writes hold. Every look at the entries removes what is past the `ttl`.
     - `clock`: seconds since the epoch.
     - What `put` returned for is in the file, even when the process is killed; a loss of power may take the
-      last moments. It is found by its key at once, and filed for lists and searches with the next look at
-      them, or on a thread once nothing more arrives.
+      last moments. Without a maximum it is found by its key at once, and filed for lists and searches with
+      the next look at them, or on a thread.
+    - Once nothing has arrived for a second, the file alone holds everything, without the log beside it.
     - Hits are counted in memory first; `get` knows them, other kernels a little later. They are written when
       entries are filed or looked at, with the first hit after two seconds, after a thousand, and on `close`.
     - Safe under threads, forks and several processes. Reading waits for no writer, so the async methods
-      read where they are called; what writes uses an executor.
+      read where they are called, unless the file was replaced; what writes uses an executor.
     - A file that is deleted, moved or replaced meanwhile is left. What is at `path` by then is used, or made.
     - An answer that the file holds but this version cannot read is a miss, and listed without generations.
     - To be closed by `close`, by `with`, or by Python's end.
@@ -85,8 +88,7 @@ class SQLiteCache(LimitedCache):
         )
         self._purge()
         if maxsize is not None:
-            with self._writing() as writer:
-                self._writes.evict(writer, self._limits)
+            self._change(self._evict)
 
     def __enter__(self) -> SQLiteCache:
         return self
@@ -124,8 +126,7 @@ class SQLiteCache(LimitedCache):
 
     def configure(self, *, maxsize: int | None, policy: Policy, ttl: float | timedelta | None) -> int:
         self._limits = checked_limits(maxsize, policy, ttl)
-        with self._writing() as writer:
-            return self._remove_expired(writer) + self._writes.evict(writer, self._limits)
+        return self._change(lambda writer: self._remove_expired(writer) + self._evict(writer))
 
     def get(self, key: Key) -> Entry | None:
         digest = key_digest(key)
@@ -157,13 +158,18 @@ class SQLiteCache(LimitedCache):
 
     def put(self, entry: Entry) -> int:
         row = row_of(entry)
-        if self._is_within_limits():
-            self._clerk.arrived(self._connections.write(RECEIVE, row) or 0)
+        if self._limits.maxsize is None:
+            self._clerk.arrived(self._connections.store(RECEIVE, row) or 0)
             return 0
-        with self._writing() as writer:
+
+        def insert(writer: sqlite3.Connection) -> int:
             self._remove_expired(writer)
             self._writes.insert(writer, row)
-            return self._writes.evict(writer, self._limits)
+            return self._evict(writer)
+
+        evicted = self._change(insert)
+        self._clerk.arrived(0)
+        return evicted
 
     def touch(self, key: Key) -> None:
         if self._uses.note(key_digest(key), self.clock()):
@@ -171,17 +177,13 @@ class SQLiteCache(LimitedCache):
 
     def delete(self, ids: Iterable[str]) -> int:
         whole = {one for one in ids if re.fullmatch("[0-9a-f]{12}", one)}
-        with self._writing() as writer:
-            return sum(
-                self._writes.remove(
-                    writer, "SELECT row FROM entries WHERE digest BETWEEN ? AND ?", id_range(one)
-                )
-                for one in whole
-            )
+        rows = "SELECT row FROM entries WHERE digest BETWEEN ? AND ?"
+        return self._change(
+            lambda writer: sum(self._writes.remove(writer, rows, id_range(one)) for one in whole)
+        )
 
     def clear(self, **kwargs: Any) -> None:
-        with self._writing() as writer:
-            self._writes.clear(writer)
+        self._change(self._writes.clear)
 
     def entries(self, query: Query = Query()) -> Page:
         self._settle()
@@ -234,53 +236,54 @@ class SQLiteCache(LimitedCache):
         if self._uses.note(key_digest(key), self.clock()):
             await run_in_executor(self._write_uses)
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that first files what arrived, and writes the hits noted so far."""
-        taken: dict[bytes, Any] = {}
+    # What changes the file is handed to a transaction as a function: an interrupt at the end of a generator's
+    # `with` would keep the lock locked for as long as somebody has the traceback.
+
+    def _change(self, steps: Callable[[sqlite3.Connection], T], patience: float = PATIENT) -> T:
+        """What `steps` return, in a transaction that first files what arrived, and writes the hits noted."""
+        taken: dict[bytes, Use] = {}
+
+        def all_steps(writer: sqlite3.Connection) -> T:
+            self._writes.file_all(writer)
+            taken.update(self._uses.take())
+            write_uses(writer, taken)
+            return steps(writer)
+
         try:
-            with self._connections.writing() as writer:
-                while self._writes.file(writer):
-                    pass
-                taken = self._uses.take()
-                write_uses(writer, taken)
-                yield writer
+            return self._connections.write(all_steps, patience)
         except BaseException:
             self._uses.put_back(taken, self.clock())
             raise
 
     def _write_uses(self) -> None:
-        with suppress(StoreError), self._writing():  # later, then: a hit is worth more than its count
-            pass
+        with suppress(StoreError):  # later, then: a count is worth no wait
+            self._change(_nothing, HURRIED)
 
     def _file_some(self) -> bool:
         """File some of what arrived, for the clerk. Returns whether there may be more."""
         try:
-            with self._connections.writing() as writer:
-                return self._writes.file(writer)
+            is_more = self._connections.write(self._writes.file)
+            if not is_more:  # a file that is copied or replaced by now takes all with it, and is the whole
+                self._connections.empty_log()
         except StoreError:  # later, then: it stays in the inbox
             return False
+        return is_more
 
     def _settle(self) -> None:
         """Have the file show what arrived and what was used here, and nothing that has expired."""
-        if self._uses or self._connections.read(SOMETHING_WAITS)[0][0]:
+        if self._connections.read(SOMETHING_WAITS)[0][0]:
+            self._change(_nothing)
+        elif self._uses:
             self._write_uses()
         self._purge()
-
-    def _is_within_limits(self) -> bool:
-        """Whether an entry may be stored without a look at the others."""
-        if self._limits.maxsize is None:
-            return True
-        if self._limits.policy == "lru":  # what is used meanwhile must be in order with what arrives
-            return False
-        with self._connections.reading() as reader:
-            return count(reader) + waiting(reader) < self._limits.maxsize
 
     def _purge(self) -> None:
         ttl = self._limits.ttl
         if ttl is not None and self._connections.read(EXPIRED, [self.clock() - ttl]):
-            with self._writing() as writer:
-                self._remove_expired(writer)
+            self._change(self._remove_expired)
+
+    def _evict(self, writer: sqlite3.Connection) -> int:
+        return self._writes.evict(writer, self._limits)
 
     def _is_expired(self, stored: float) -> bool:
         return self._limits.ttl is not None and self.clock() - stored >= self._limits.ttl
@@ -313,8 +316,14 @@ def _finish(clerk: Clerk, connections: Connections, writes: Writes, uses: Uses) 
     clerk.close()
     with suppress(StoreError):
         if connections.is_current() and (uses or connections.read(SOMETHING_WAITS)[0][0]):
-            with connections.writing() as writer:
-                while writes.file(writer):
-                    pass
-                write_uses(writer, uses.take())
+            connections.write(lambda writer: _write_last(writer, writes, uses))
     connections.close()
+
+
+def _write_last(writer: sqlite3.Connection, writes: Writes, uses: Uses) -> None:
+    writes.file_all(writer)
+    write_uses(writer, uses.take())
+
+
+def _nothing(_writer: sqlite3.Connection) -> None:
+    pass

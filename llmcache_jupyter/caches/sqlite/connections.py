@@ -10,14 +10,16 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from llmcache_jupyter.errors import StoreError
 
+T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
-_READ_TIMEOUT, _WRITE_TIMEOUT, _FORK_TIMEOUT = 1.0, 10.0, 1.0
+PATIENT, HURRIED = 3.0, 0.05
+_READ_TIMEOUT, _FORK_TIMEOUT = 1.0, 1.0
 _LOOK_AGAIN = 1.0  # seconds
 _IDLE_READERS = 8
 _LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
@@ -69,7 +71,9 @@ class Connections:
         self._looked = clock()
         self._closed = False
         self._write_lock = threading.RLock()
-        self._is_quiet = False
+        self._is_quiet = self._is_forking = False
+        self._busy: list[None] = []  # as many as readers are in use: a list changes in one step
+        self._patience = PATIENT
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
         _alive.add(self)
@@ -90,33 +94,36 @@ class Connections:
         pool, reader = self._borrow()
         try:
             reader.execute("BEGIN")
-            try:
-                yield reader
-            finally:
-                if reader.in_transaction:
-                    reader.execute("ROLLBACK")
+            yield reader
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error
         finally:
             self._give_back(pool, reader)
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection that writes, in a transaction: committed at the end, taken back on any error."""
+    def write(self, steps: Callable[[sqlite3.Connection], T], patience: float = PATIENT) -> T:
+        """What `steps` return, in a transaction: committed at their end, taken back on any error.
+
+        - `patience`: seconds to wait for another process that writes.
+        """
         with self._write_lock:
             try:
-                writer = self._open_writer()
-                writer.execute("BEGIN IMMEDIATE")
+                writer = self._open_writer(patience)
                 try:
-                    yield writer
+                    writer.execute("BEGIN IMMEDIATE")
+                    result = steps(writer)
                     writer.execute("COMMIT")
                 finally:
-                    if writer.in_transaction:
-                        writer.execute("ROLLBACK")
+                    _roll_back(writer)
             except sqlite3.Error as error:
                 raise store_error(error, self.path) from error
+        return result
 
-    def write(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
+    def empty_log(self) -> None:
+        """Have all of it in the file itself, where no other process is in the way."""
+        with self._write_lock, suppress(sqlite3.Error, StoreError):
+            self._open_writer(HURRIED).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def store(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
         """Have one statement store a row: a transaction of its own. Returns the row's number."""
         with self._write_lock:
             try:
@@ -140,6 +147,10 @@ class Connections:
     def before_fork(self) -> None:
         """Close what is not in use, and let nothing be written until the fork is done."""
         self._is_quiet = self._write_lock.acquire(timeout=_FORK_TIMEOUT)
+        self._is_forking = True
+        until = time.monotonic() + _FORK_TIMEOUT
+        while self._busy and time.monotonic() < until:  # the child would find SQLite's own locks locked
+            time.sleep(0.001)
         self._close_readers()
         if self._is_quiet and self._writer is not None and not self._writer.in_transaction:
             self._writer.close()
@@ -147,12 +158,14 @@ class Connections:
 
     def after_fork(self) -> None:
         """In the parent: go on."""
+        self._is_forking = False
         if self._is_quiet:
             self._write_lock.release()
 
     def forget(self) -> None:
         """In the child: begin anew. What another thread of the parent was using is left alone."""
         self._write_lock, self._writer, self._readers = threading.RLock(), None, []
+        self._is_forking, self._busy = False, []
         self._on_fork()
 
     def _borrow(self) -> tuple[list[sqlite3.Connection], sqlite3.Connection]:
@@ -160,25 +173,46 @@ class Connections:
         self._check_open()
         if not 0 <= self._clock() - self._looked < _LOOK_AGAIN:
             self._follow()
+        self._begin_to_read()
         pool = self._readers
         try:
             return pool, pool.pop()
         except IndexError:
-            reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
+            pass
+        try:
+            self._follow()  # before a file is opened: whose is it?
+            return self._readers, self._new_reader()
+        except BaseException:
+            self._busy.pop()
+            raise
+
+    def _begin_to_read(self) -> None:
+        self._busy.append(None)
+        while self._is_forking:
+            self._busy.pop()
+            with self._write_lock:  # until the fork is done
+                self._busy.append(None)
+
+    def _new_reader(self) -> sqlite3.Connection:
+        reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
         try:
             reader.execute("PRAGMA query_only = ON")
         except BaseException:
             reader.close()
             raise
-        return pool, reader
+        return reader
 
     def _give_back(self, pool: list[sqlite3.Connection], reader: sqlite3.Connection) -> None:
-        if len(pool) >= _IDLE_READERS or pool is not self._readers:
-            reader.close()
-            return
-        pool.append(reader)
-        if self._closed:
-            self._close_readers()
+        try:
+            _roll_back(reader)
+            if len(pool) >= _IDLE_READERS or pool is not self._readers:
+                reader.close()
+                return
+            pool.append(reader)
+            if self._closed:
+                self._close_readers()
+        finally:
+            self._busy.pop()
 
     def _follow(self) -> None:
         """Leave the file, if it is no longer at its path: what is written to it would be lost."""
@@ -186,7 +220,7 @@ class Connections:
         if self.is_current():
             return
         with self._write_lock:
-            if self.is_current() or (self._writer is not None and self._writer.in_transaction):
+            if self.is_current():
                 return
             self._close_readers()
             self._readers = []
@@ -205,11 +239,11 @@ class Connections:
             except IndexError:  # another thread took the last one
                 return
 
-    def _open_writer(self) -> sqlite3.Connection:
+    def _open_writer(self, patience: float = PATIENT) -> sqlite3.Connection:
         self._check_open()
         self._follow()
         if self._writer is None:
-            writer = connect(self.path, "mode=rw", _WRITE_TIMEOUT)
+            writer = connect(self.path, "mode=rw", patience)
             try:
                 writer.execute("PRAGMA synchronous = NORMAL")
                 writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
@@ -217,7 +251,11 @@ class Connections:
             except BaseException:
                 writer.close()
                 raise
-            self._writer = writer
+            self._writer, self._patience = writer, patience
+        _roll_back(self._writer)  # an interrupt may have come where nobody could
+        if patience != self._patience:
+            self._writer.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+            self._patience = patience
         return self._writer
 
     def _check_open(self) -> None:
@@ -234,7 +272,12 @@ def identity(path: Path) -> tuple[int, int] | None:
     return about.st_dev, about.st_ino
 
 
-def connect(path: Path, mode: str, timeout: float = _WRITE_TIMEOUT) -> sqlite3.Connection:
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def connect(path: Path, mode: str, timeout: float = PATIENT) -> sqlite3.Connection:
     """A connection without implicit transactions; `mode` as in SQLite's URIs. Raises StoreError."""
     address = f"file:///{quote(os.fsencode(path.as_posix().lstrip('/')), safe='/:')}?{mode}"
     try:

@@ -1,7 +1,7 @@
 """The inbox: where an answer arrives. To store it there costs a fraction of what filing it costs.
 
 What is in the inbox is found by its key at once. To be listed, sorted and searched it is filed among the
-entries, with many others: when nothing has arrived for a moment, or when somebody looks.
+entries, with many others: when nothing has arrived for a second, or when somebody looks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _NOT_FILED = "SELECT count(*) FROM inbox WHERE digest NOT IN (SELECT digest FROM
 
 _SOME = 64
 _TOO_MANY = 1_000
-_QUIET = 0.2  # seconds
+_QUIET = 1.0  # seconds
+_LOOK_AGAIN = 0.2  # seconds
 _PAUSE = 0.005  # seconds, in which others may write
 
 _NEEDED = ("digest", "stored", "hits", "generations", "prompt", "llm_string", "answer_text")
@@ -50,9 +51,9 @@ def take(writer: sqlite3.Connection) -> list[dict[str, Any]] | None:
 
 
 class Clerk:
-    """Has what arrived filed, on a thread, once enough of it waits and nothing more arrives.
+    """Has what arrived filed, on a thread, once nothing more arrives or too much of it waits.
 
-    - `file`: files some, and returns whether there were any. A method, whose owner may be dropped meanwhile.
+    - `file`: files some, and returns whether there may be more. A method, whose owner may be dropped.
     """
 
     def __init__(self, file: Callable[[], bool]) -> None:
@@ -68,8 +69,6 @@ class Clerk:
 
     def arrived(self, waiting: int) -> None:
         """Note that so many wait by now."""
-        if waiting < _SOME:
-            return
         self._waiting, self._last = waiting, time.monotonic()
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
@@ -82,8 +81,8 @@ class Clerk:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._waiting < _TOO_MANY and time.monotonic() - self._last < _QUIET:
-            if self._closing.wait(_QUIET):
+        while self._waiting < _TOO_MANY and (left := self._last + _QUIET - time.monotonic()) > 0:
+            if self._closing.wait(min(left, _LOOK_AGAIN)):
                 return
         while self._file_some() and not self._closing.wait(_PAUSE):
             pass

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmcache_jupyter.caches.sqlite.connections import connect, store_error
-from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, check_writable, look_at, make
+from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, check_writable, look_at, make, remove_left
 from llmcache_jupyter.errors import StoreError
 
 OLDEST_SQLITE = (3, 31)
@@ -198,6 +198,8 @@ def _sign(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
     if not connection.execute("PRAGMA application_id").fetchone()[0]:
         with _transaction(connection):
             _version(connection, path, migrations)
+            if not connection.execute("PRAGMA application_id").fetchone()[0]:
+                remove_left(path)  # now: who comes later may have a log
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
 
 

@@ -53,6 +53,11 @@ class Writes:
             self.insert(writer, row)
         return rows is not None
 
+    def file_all(self, writer: sqlite3.Connection) -> None:
+        """File all that arrived."""
+        while self.file(writer):
+            pass
+
     def insert(self, writer: sqlite3.Connection, row: dict[str, Any]) -> None:
         """Store a row of the inbox as an entry, in place of one with the same key."""
         same = writer.execute("SELECT row FROM entries WHERE digest = ?", [row["digest"]]).fetchall()
