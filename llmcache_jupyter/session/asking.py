@@ -36,7 +36,7 @@ from llmcache_jupyter.clients.langchain_model import (
     set_fields,
     settings,
 )
-from llmcache_jupyter.session.description import Description, changes_itself, class_name, code_of
+from llmcache_jupyter.session.description import Code, Description, changes_itself, class_name, code_of
 from llmcache_jupyter.session.events import logger
 from llmcache_jupyter.session.keys import with_pairs
 from llmcache_jupyter.session.traps import ADDRESS, Traps
@@ -134,7 +134,7 @@ class _Model:
         self._fields: Any = None
         self._seen: Any = None
         self._private: dict[str, Any] = {}
-        self._code: str | None = None
+        self._code: Code | None = None
 
     def llm_string(self, given: str, arguments: Mapping[str, Any], traps: Traps) -> str:
         """What `given`, LangChain's text for a call of this model with these arguments, should be."""

@@ -5,36 +5,42 @@ from __future__ import annotations
 import dis
 import hashlib
 import inspect
-import io
 import json
+import logging
 import re
-import sys
-import sysconfig
-import tokenize
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
-from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import compress
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+from uuid import uuid4
+from weakref import WeakKeyDictionary, ref
 
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
+from llmcache_jupyter.session.function_code import (
+    byte_code,
+    code_of_function,
+    counters_in,
+    functions_of,
+    is_installed,
+    is_own,
+    kept_by,
+)
 
 _DEEPEST = 8
 _MOST = 2000
-_LAYOUT = {
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
-}  # fmt: skip
 _WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "pathlib", "fractions"})
 _HEAP_TYPE = 1 << 9
 _OF_CLASSES = frozenset({"model_config", "model_fields", "model_computed_fields"})
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
-_STANDARD_LIBRARY = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-# the latest loads of the modules that its code is from, and the digest
-_codes: WeakKeyDictionary[type, tuple[dict[str, Any], str | None]] = WeakKeyDictionary()
+_ALIKE = frozenset({"_thread.lock", "_thread.RLock", "pydantic_core._pydantic_core.PydanticUndefinedType"})
+_TOLD_BY_REPR = frozenset({"builtins", "types", "typing"})
+_PLAIN = frozenset({type(None), bool, int, float, str, list, tuple, dict, set, frozenset})
+_FUNCTIONS = frozenset({FunctionType, property, staticmethod, classmethod})
 
 Opaque = Callable[[Any], str]
+Code = str | dict[str, str]
 Below = Callable[[Any], Any]
+Tell = Callable[[Any], str]
 
 
 class Description:
@@ -44,8 +50,9 @@ class Description:
     - Secrets are left out: fields named like one, and pydantic's SecretStr.
     """
 
-    def __init__(self, opaque: Opaque) -> None:
+    def __init__(self, opaque: Opaque, within: set[type] | None = None) -> None:
         self._opaque = opaque
+        self._within = within
         self._count = 0
 
     def of(self, value: Any, depth: int = 0) -> Any:
@@ -85,7 +92,7 @@ class Description:
 
     def _of_object(self, name: str, value: Any, below: Below) -> Any:
         if isinstance(value, type):
-            return {"<class>": class_name(value), "code": code_of(value)}
+            return {"<class>": class_name(value), "code": self._code_of(value)}
         if hasattr(value, "get_secret_value"):
             return {"<secret>": name}
         if (text := _text_of(value)) is not None:
@@ -99,18 +106,20 @@ class Description:
         private = getattr(value, "__pydantic_private__", None)
         if isinstance(private, dict) and private:
             told["private"] = self._of_names(private, below)
-        if code := code_of(type(value)):
+        if code := self._code_of(type(value)):
             told["code"] = code
         return told
+
+    def _code_of(self, cls: type) -> Code | None:
+        """The class's code. One that is told within another's tells each further class only once."""
+        return code_of(cls) if self._within is None else _code_within(cls, self._opaque, self._within)
 
     def _of_function(self, function: FunctionType, below: Below) -> Any:
         told = {
             "<function>": f"{function.__module__}.{function.__qualname__}",
-            "code": _digest(_code_of_function(function)),
+            "code": _digest(code_of_function(function)),
         }
-        kept = [function.__defaults__, function.__kwdefaults__]
-        kept += [_content(cell) for cell in function.__closure__ or ()]
-        if any(part is not None for part in kept):
+        if kept := kept_by(function):
             told["with"] = below(kept)
         return told
 
@@ -129,7 +138,8 @@ def _text_of(value: Any) -> str | None:
         return hashlib.blake2b(value, digest_size=8).hexdigest()
     if isinstance(value, re.Pattern):
         return f"{value.pattern!r} {value.flags}"
-    if hasattr(type(value), "__members__") and hasattr(value, "name"):
+    is_enum = hasattr(type(value), "__members__") and hasattr(value, "name")
+    if is_enum or isinstance(value, logging.Logger):
         return str(value.name)
     if isinstance(value, str):
         return str.__str__(value)
@@ -143,39 +153,108 @@ def class_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def code_of(cls: type) -> str | None:
+class _Known(NamedTuple):
+    """The code of a class, and the members that it was made of. It keeps alive no class and no function."""
+
+    own: tuple[bool, ...]
+    counters: frozenset[str]
+    ids: list[int]
+    held: list[Any]
+    code: Code | None
+
+
+_codes: WeakKeyDictionary[type, _Known] = WeakKeyDictionary()
+
+
+def code_of(cls: type) -> Code | None:
     """A digest of the code that the notebook, or a module beside it, gives the class; None where none does.
 
     - Comments and layout make no difference, and neither does running the cell or loading the module again.
+    - What its methods keep is part of it: default values, variables of the function around them. Where no
+      data stands for that, it is `{"<object>": digest}`, of this class object alone.
+    - A member that is replaced, or patched as `%autoreload` does, gives another digest at once.
     - What is installed has no code: its name is enough.
     """
     known = _codes.get(cls)
-    if known is None or any(_load_of(module) is not load for module, load in known[0].items()):
-        own = [part for part in cls.__mro__ if _is_own(part.__module__)]
-        loads = {part.__module__: _load_of(part.__module__) for part in own}
-        digest = _digest("\n".join(_class_text(part) for part in own)) if own else None
-        known = _codes[cls] = loads, digest
-    return known[1]
+    if known is None or (known.own and known.ids != _ids_of(cls, known)):
+        known = _codes[cls] = _look_at(cls)
+    return known.code
 
 
-def _load_of(module: str) -> Any:
-    """What stands for the module's latest load: `%autoreload` puts new code into the classes of before."""
-    return getattr(sys.modules.get(module), "__spec__", None)
+def _ids_of(cls: type, known: _Known) -> list[int]:
+    return list(map(id, _members(compress(cls.__mro__, known.own), known.counters)))
 
 
-def _is_own(module: str) -> bool:
-    """Whether the module is the notebook, or one that is nowhere installed."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return module == "__main__" or (isinstance(file, str) and not _is_installed(file))
+def _look_at(cls: type) -> _Known:
+    which = tuple(is_own(part.__module__) for part in cls.__mro__)
+    if not any(which):
+        return _Known((), frozenset(), [], [], None)
+    own = list(compress(cls.__mro__, which))
+    counters = frozenset(name for part in own for code in _codes_in(part) for name in counters_in(code))
+    members = _members(own, counters)
+    ids = list(map(id, members))
+    unnamed: list[str] = []
+
+    def opaque(value: Any) -> str:
+        if (text := _text_of_opaque(value)) is None:
+            unnamed.append(text := uuid4().hex)
+        return text
+
+    digest = _code_within(cls, opaque, set())
+    code: Code | None = {"<object>": digest} if unnamed and digest else digest
+    return _Known(which, counters, ids, [_held(member, ids) for member in members], code)
 
 
-@lru_cache(maxsize=1024)
-def _is_installed(file: str) -> bool:
-    paths = Path(file), Path(file).resolve()  # some installers make links to a folder of their own
-    return any(
-        not _INSTALLED.isdisjoint(path.parts) or any(map(path.is_relative_to, _STANDARD_LIBRARY))
-        for path in paths
-    )
+def _held(member: Any, ids: list[int]) -> Any:
+    """What keeps the member's id from being another's: the end of the member makes the ids void."""
+    try:
+        return ref(member, lambda _: ids.clear())
+    except TypeError:
+        return member
+
+
+def _members(own: Iterable[type], counters: frozenset[str]) -> list[Any]:
+    """The objects that the classes' code is made of. What their own methods count is not among them."""
+    found: list[Any] = []
+    for cls in own:
+        found.append(cls)
+        for name, member in vars(cls).items():
+            kind = type(member)
+            if kind in _PLAIN or (kind not in _FUNCTIONS and name.startswith(("__", "_abc_"))):
+                functions = []
+            else:
+                functions = functions_of(member)
+            if functions:
+                found.append(name)
+                for function in functions:
+                    found.append(function.__code__)
+                    if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
+                        found += [part for key, part in kept_by(function).items() if key not in counters]
+            elif not name.startswith(("__", "_abc_")) and name not in counters:
+                found += name, member
+    return found
+
+
+def _code_within(cls: type, opaque: Opaque, within: set[type]) -> str | None:
+    if cls in within:
+        return None
+    within.add(cls)
+    own = [part for part in cls.__mro__ if is_own(part.__module__)]
+
+    def tell(value: Any) -> str:
+        return json.dumps(Description(opaque, within).of(value), sort_keys=True)
+
+    return _digest("\n".join(_class_text(part, tell) for part in own)) if own else None
+
+
+def _text_of_opaque(value: Any) -> str | None:
+    """The text that stands for what is no data; None where nothing but the object itself does."""
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if (name := class_name(type(value))) in _ALIKE:
+        return name
+    text = repr(value) if type(value).__module__ in _TOLD_BY_REPR else " at 0x"
+    return None if " at 0x" in text else text
 
 
 def changes_itself(value: Any, name: str) -> bool:
@@ -198,71 +277,28 @@ def _codes_in(cls: type) -> Iterator[CodeType]:
             yield code
 
 
-def _class_text(cls: type) -> str:
+def _class_text(cls: type, tell: Tell) -> str:
     lines = [cls.__qualname__]
     for name, member in sorted(vars(cls).items()):
-        lines += [f"{name} {text}" for text in _member_texts(name, member)]
+        lines += [f"{name} {text}" for text in _member_texts(name, member, tell)]
     fields = vars(cls).get("__pydantic_fields__") or {}
     annotations = vars(cls).get("__annotations__", {})
     for name, kind in annotations.items():
-        lines.append(f"{name}: {kind} = {_plain_text(getattr(fields.get(name), 'default', None))}")
+        lines.append(f"{name}: {kind} = {tell(getattr(fields.get(name), 'default', None))}")
     return "\n".join(lines)
 
 
-def _member_texts(name: str, member: Any) -> Iterator[str]:
-    if isinstance(member, staticmethod | classmethod):
-        member = member.__func__
-    if isinstance(member, property):
-        yield from (_code_of_function(part) for part in (member.fget, member.fset) if part is not None)
-    elif isinstance(getattr(member, "__wrapped__", getattr(member, "func", member)), FunctionType):
-        yield _code_of_function(getattr(member, "__wrapped__", getattr(member, "func", member)))
+def _member_texts(name: str, member: Any, tell: Tell) -> Iterator[str]:
+    if functions := functions_of(member):
+        for function in functions:
+            if not hasattr(function, "__wrapped__"):
+                yield code_of_function(function)
+            elif not is_installed(function.__code__.co_filename):
+                yield byte_code(function.__code__)
+            if kept := kept_by(function):
+                yield tell(kept)
     elif not name.startswith(("__", "_abc_")) and name not in _OF_CLASSES:
-        yield _plain_text(member)
-
-
-def _plain_text(value: Any) -> str:
-    return json.dumps(Description(lambda opaque: class_name(type(opaque))).of(value), sort_keys=True)
-
-
-def _code_of_function(function: Any) -> str:
-    """The function's source without comments and layout; its byte code where there is no source.
-
-    - The source of a module may have been edited since it was loaded: there, both.
-    """
-    source = _source_of_function(function)
-    module = getattr(function, "__module__", None)
-    if module in (None, "__main__") or not _is_own(module) or not hasattr(function, "__code__"):
-        return source
-    return f"{source} {_byte_code(function.__code__)}"
-
-
-def _source_of_function(function: Any) -> str:
-    try:
-        source = inspect.getsource(function)
-        if function.__name__ == "<lambda>":  # its lines hold more than itself
-            return _byte_code(function.__code__)
-        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        return " ".join(token.string for token in tokens if token.type not in _LAYOUT)
-    except (OSError, TypeError, SyntaxError, tokenize.TokenError, AttributeError):
-        return _byte_code(function.__code__) if hasattr(function, "__code__") else repr(type(function))
-
-
-def _byte_code(code: CodeType) -> str:
-    constants = [
-        _byte_code(part) if isinstance(part, CodeType) else _constant(part) for part in code.co_consts
-    ]
-    return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
-
-
-def _constant(value: Any) -> str:
-    return repr(sorted(value, key=repr)) if isinstance(value, frozenset) else repr(value)
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not yet filled
-        return None
+        yield tell(member)
 
 
 def _is_its_fields(cls: type) -> bool:

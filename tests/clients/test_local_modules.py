@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.extensions.autoreload import superreload
 
 from llmcache_jupyter import SessionCache
@@ -120,6 +125,62 @@ class TestReloaded:
         assert ask(make()) == "one."
         importlib.reload(module)
         assert ask(make()) == "two."
+
+
+class TestWithAutoreloadInTheNotebook:
+    @pytest.fixture
+    def run(self) -> Iterator[Callable[[str], Any]]:
+        """Runs a cell, and returns its value."""
+        shell = InteractiveShell()
+        shell.run_cell("%load_ext autoreload\n%autoreload 2").raise_error()
+
+        def run(cell: str) -> Any:
+            result = shell.run_cell(cell)
+            result.raise_error()
+            return result.result
+
+        yield run
+        shell.run_cell("%autoreload 0").raise_error()
+
+    @pytest.fixture
+    def write(self, folder: Path) -> Write:
+        """Writes the module, as an editor does: each time with a later date."""
+        file = Path(folder, "beside.py")
+        dates = count(int(time.time()) - 100)
+
+        def write(text: str) -> None:
+            file.write_text(text)
+            os.utime(file, (next(dates),) * 2)
+
+        return write
+
+    def test_the_next_cell_asks_the_new_code(
+        self, run: Callable[[str], Any], make: Make, write: Write
+    ) -> None:
+        name = type(make()).__name__
+        about = "model='m', api_key='unused'" if name == "Derived" else ""
+        ask_it = "str(model.invoke('Hi').content)"
+        run(f"from beside import {name}\nmodel = {name}({about})")
+        assert run(ask_it) == "one."
+        for text, expected in [('"two"', "two."), ('"three"', "three."), ('"one"', "one.")]:
+            write(ANSWERS.replace('"one"', text))
+            assert run(ask_it) == expected
+
+
+class TestInNoModule:
+    """A module that `importlib` ran, and that is not among `sys.modules`."""
+
+    def test_its_code_is_part_of_it(self, tmp_path: Path, cache: SessionCache) -> None:
+        for number, text in enumerate(["one", "two", "one"]):
+            file = tmp_path / f"run{number}.py"
+            file.write_text(ANSWERS.replace('"one"', f'"{text}"'))
+            spec = importlib.util.spec_from_file_location("nowhere", file)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            assert ask(module.Plain()) == f"{text}."
+        assert cache.statistics.total().hits == 1
 
 
 def test_without_its_source_it_is_cached_too(make: Make, folder: Path, cache: SessionCache) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import ref
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -240,6 +245,137 @@ class TestModelsOfOnesOwn:
         for _ in range(2):
             Persona(helper=Refusing.__new__(Refusing)).invoke("Hi")
         assert len(ASKED) == 2
+
+
+def make_ending(end: Any) -> type[LLM]:
+    class Ending(LLM):
+        calls: ClassVar[int] = 0
+        style: ClassVar[Any] = ""
+
+        @property
+        def _llm_type(self) -> str:
+            return "ending"
+
+        def _call(self, prompt: str, *args: Any, **kwargs: Any) -> str:
+            ASKED.append(prompt)
+            type(self).calls += 1
+            return f"{prompt}{end}{type(self).style}"
+
+    return Ending
+
+
+def make_ending_by_default(end: Any) -> type[LLM]:
+    class Ending(make_ending("")):  # type: ignore[misc]
+        def _call(self, prompt: str, *args: Any, end: Any = end, **kwargs: Any) -> str:
+            return f"{super()._call(prompt)}{end}"
+
+    return Ending
+
+
+def make_ending_by_decorator(end: Any) -> type[LLM]:
+    def ending(function: Callable[..., str]) -> Callable[..., str]:
+        @wraps(function)
+        def ended(*args: Any, **kwargs: Any) -> str:
+            return f"{function(*args, **kwargs)}{end}"
+
+        return ended
+
+    class Ending(make_ending("")):  # type: ignore[misc]
+        _call = ending(make_ending("")._call)
+
+    return Ending
+
+
+MakeEnding = Callable[[Any], type[LLM]]
+
+
+class TestOneClassStatement:
+    @pytest.fixture(params=[make_ending, make_ending_by_default, make_ending_by_decorator])
+    def make(self, request: pytest.FixtureRequest) -> MakeEnding:
+        make: MakeEnding = request.param
+        return make
+
+    @pytest.mark.parametrize(
+        ("one", "other"), [("!", "?"), (["!"], ["?"]), (Text, Persona), (Tool("a"), Tool("b"))]
+    )
+    def test_what_its_methods_keep_tells_classes_apart(
+        self, cache: SessionCache, make: MakeEnding, one: Any, other: Any
+    ) -> None:
+        first, second = make(one), make(other)
+        for _ in range(2):
+            assert first().invoke("Hi") == f"Hi{one}"
+            assert second().invoke("Hi") == f"Hi{other}"
+        assert len(ASKED) == 2
+
+    def test_made_again_it_is_a_hit(self, cache: SessionCache, make: MakeEnding) -> None:
+        for kept in ["!", Tool, threading, threading.Lock, getLogger("a"), len, None]:
+            ASKED.clear()
+            for _ in range(3):
+                make(kept)().invoke(f"Hi {kept}")
+            assert len(ASKED) == 1
+
+    def test_an_object_without_data_is_of_this_kernel_alone(
+        self, cache: SessionCache, make: MakeEnding, told: Callable[[], list[str]]
+    ) -> None:
+        first, second = make(Opaque("a")), make(Opaque("b"))
+        for _ in range(2):
+            assert first().invoke("Hi") != second().invoke("Hi")
+        assert len(ASKED) == 2
+        assert "in this kernel alone" in told()[0]
+
+    def test_a_key_reaches_no_store(self, cache: SessionCache) -> None:
+        def make(api_key: str) -> type[LLM]:
+            class Keyed(Text):
+                def _call(self, prompt: str, *args: Any, **kwargs: Any) -> str:
+                    ASKED.append(prompt)
+                    return prompt if api_key else ""
+
+            return Keyed
+
+        for api_key in ("sk-one", "sk-two"):
+            make(api_key)().invoke("Hi")
+        assert len(ASKED) == 1
+
+    def test_classes_that_know_each_other(self, cache: SessionCache) -> None:
+        for _ in range(2):
+            first, second = make_ending(""), make_ending("")
+            first.style, second.style = second, first  # type: ignore[attr-defined]
+            first().invoke("Hi")
+        assert len(ASKED) == 1
+
+
+class TestAPatchedClass:
+    def test_a_method(self, cache: SessionCache) -> None:
+        cls = make_ending("!")
+        model, before = cls(), cls._call
+        assert model.invoke("Hi") == "Hi!"
+        cls._call = lambda *_, **__: "patched"  # type: ignore[method-assign]
+        assert [model.invoke("Hi"), cls().invoke("Hi")] == ["patched"] * 2
+        cls._call = before  # type: ignore[method-assign]
+        cls.calls = 0  # type: ignore[attr-defined]
+        assert model.invoke("Hi") == "Hi!"
+        assert len(ASKED) == 1
+
+    def test_an_attribute(self, cache: SessionCache) -> None:
+        cls = make_ending("!")
+        model = cls()
+        for style in ("", "x", "y"):
+            cls.style = style  # type: ignore[attr-defined]
+            assert [model.invoke("Hi"), cls().invoke("Hi")] == [f"Hi!{style}"] * 2
+
+    def test_what_its_calls_count_is_no_code(self, cache: SessionCache) -> None:
+        model = make_ending("!")()
+        for prompt in ("Hi", "Ho", "Hi", "Ho"):
+            model.invoke(prompt)
+        assert len(ASKED) == 2
+
+    def test_the_class_of_before_is_not_kept_alive(self, cache: SessionCache) -> None:
+        cls = make_ending("!")
+        cls().invoke("Hi")
+        gone = ref(cls)
+        del cls
+        gc.collect()
+        assert gone() is None
 
 
 SCRIPT = """

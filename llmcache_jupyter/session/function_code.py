@@ -1,0 +1,128 @@
+"""The code of functions that the notebook, or a module beside it, defines."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import io
+import sys
+import sysconfig
+import tokenize
+from collections.abc import Iterator
+from functools import lru_cache, partial, partialmethod
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+_MOST_WRAPPED = 8
+_LAYOUT = {
+    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
+}  # fmt: skip
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_STANDARD_LIBRARY = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
+
+
+def is_own(module: str) -> bool:
+    """Whether the module is the notebook, or one that is nowhere installed."""
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    return module == "__main__" or loaded is None or (isinstance(file, str) and not is_installed(file))
+
+
+@lru_cache(maxsize=1024)
+def is_installed(file: str) -> bool:
+    """Whether the file is the standard library's, or an installed package's."""
+    paths = Path(file), Path(file).resolve()  # some installers make links to a folder of their own
+    return any(
+        not _INSTALLED.isdisjoint(path.parts) or any(map(path.is_relative_to, _STANDARD_LIBRARY))
+        for path in paths
+    )
+
+
+def functions_of(member: Any) -> list[FunctionType]:
+    """The functions that a member of a class is made of: itself, what it wraps, a property's two."""
+    if type(member) is FunctionType and not hasattr(member, "__wrapped__"):
+        return [member]
+    if type(member) is property:
+        return [*functions_of(member.fget), *functions_of(member.fset)]
+    if isinstance(member, staticmethod | classmethod):
+        member = member.__func__
+    functions: list[FunctionType] = []
+    for _ in range(_MOST_WRAPPED):
+        if isinstance(member, FunctionType):
+            functions.append(member)
+            if not hasattr(member, "__wrapped__"):
+                break
+        elif isinstance(member, type | partial | partialmethod):
+            break
+        member = getattr(member, "__wrapped__", getattr(member, "func", None))
+        if member is None:
+            break
+    return functions
+
+
+def kept_by(function: FunctionType) -> dict[str, Any]:
+    """What the function has besides its code, by name: default values, and variables from around it."""
+    code = function.__code__
+    defaults = function.__defaults__ or ()
+    first = code.co_argcount - len(defaults)
+    kept = dict(zip(code.co_varnames[first : code.co_argcount], defaults, strict=True))
+    kept |= function.__kwdefaults__ or {}
+    kept |= zip(code.co_freevars, map(_content, function.__closure__ or ()), strict=True)
+    kept.pop("__class__", None)  # what `super()` needs
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def counters_in(code: CodeType) -> Iterator[str]:
+    """The attributes and outer variables that the code sets to what it makes of them."""
+    used: dict[str, set[str]] = {"LOAD": set(), "STORE": set()}
+    for instruction in dis.get_instructions(code):
+        kind, _, place = instruction.opname.partition("_")
+        if kind in used and place in ("ATTR", "DEREF"):
+            used[kind].add(instruction.argval)
+    yield from used["LOAD"] & used["STORE"]
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from counters_in(part)
+
+
+def code_of_function(function: Any) -> str:
+    """The function's source without comments and layout; its byte code where there is no source.
+
+    - The source of a module may have been edited since it was loaded: there, both.
+    """
+    source = _source_of_function(function)
+    module = getattr(function, "__module__", None)
+    if module in (None, "__main__") or not is_own(module) or not hasattr(function, "__code__"):
+        return source
+    return f"{source} {byte_code(function.__code__)}"
+
+
+def _source_of_function(function: Any) -> str:
+    try:
+        source = inspect.getsource(function)
+        if function.__name__ == "<lambda>":  # its lines hold more than itself
+            return byte_code(function.__code__)
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        return " ".join(token.string for token in tokens if token.type not in _LAYOUT)
+    except (OSError, TypeError, SyntaxError, tokenize.TokenError, AttributeError):
+        return byte_code(function.__code__) if hasattr(function, "__code__") else repr(type(function))
+
+
+def byte_code(code: CodeType) -> str:
+    """What the code does, the same in every kernel of one Python version."""
+    constants = [
+        byte_code(part) if isinstance(part, CodeType) else _constant(part) for part in code.co_consts
+    ]
+    return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
+
+
+def _constant(value: Any) -> str:
+    return repr(sorted(value, key=repr)) if isinstance(value, frozenset) else repr(value)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet filled
+        return None
