@@ -149,7 +149,7 @@ class TieredCache(LimitedCache):
     def delete(self, ids: Iterable[str]) -> int:
         ids = set(ids)
         deleted = self.slow.delete(ids)
-        for entry in self._fast_alone():
+        for entry in self.alone():
             if entry.id in ids:
                 del self._unwritten[entry.key]
                 deleted += 1
@@ -163,7 +163,7 @@ class TieredCache(LimitedCache):
 
     def entries(self, query: Query = Query()) -> Page:
         self._write_due()
-        alone = list(filter(matcher(query), self._fast_alone()))
+        alone = list(filter(matcher(query), self.alone()))
         if self._reads.allows():
             with self._reads:
                 return self._merged(query, alone) if alone else self.slow.entries(query)
@@ -173,7 +173,7 @@ class TieredCache(LimitedCache):
         wanted = set(ids)
         if self._reads.allows():
             with self._reads:
-                alone = {entry.id: entry for entry in self._fast_alone() if entry.id in wanted}
+                alone = {entry.id: entry for entry in self.alone() if entry.id in wanted}
                 return self.slow.by_id(wanted) | alone
         return self._fast.by_id(wanted)
 
@@ -182,7 +182,7 @@ class TieredCache(LimitedCache):
         if self._reads.allows():
             with self._reads:
                 counts = Counter(self.slow.models())
-                counts.update(entry.model for entry in self._fast_alone())
+                counts.update(entry.model for entry in self.alone())
                 return dict(counts.most_common())
         return self._fast.models()
 
@@ -190,7 +190,7 @@ class TieredCache(LimitedCache):
         if self._reads.allows():
             with self._reads:
                 yield from self.slow.keys()
-                yield from (entry.key for entry in self._fast_alone())
+                yield from (entry.key for entry in self.alone())
                 return
         yield from self._fast.keys()
 
@@ -206,7 +206,7 @@ class TieredCache(LimitedCache):
         self._write_due()
         if self._reads.allows():
             with self._reads:
-                return len(self.slow) + len(self._fast_alone())
+                return len(self.slow) + len(self.alone())
         return len(self._fast)
 
     def _filled(self, key: Key, found: Entry | None) -> Entry | None:
@@ -270,7 +270,7 @@ class TieredCache(LimitedCache):
             for entry in due:
                 self._write(entry)
 
-    def _fast_alone(self) -> list[Entry]:
+    def alone(self) -> list[Entry]:
         """The entries that only `fast` has."""
         return [entry for key in list(self._unwritten) if (entry := self._fast.get(key)) is not None]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import PathLike
 
 from llmcache_jupyter.caches import Query
@@ -76,10 +76,12 @@ class Session(Browsing):
         traps = self.cache.traps
         self._client = LangChainClient(uncached=traps.uncached, streamed=traps.streamed)
         self._storage = Storage(
-            clock=clock, on_failure=self.cache.store_failed, on_recovery=self.cache.store_works
+            clock=clock,
+            on_switch=partial(setattr, self.cache, "backend"),
+            on_failure=self.cache.store_failed,
+            on_recovery=self.cache.store_works,
         )
         self._store: StoreSpec | None = None
-        self.cache.backend = self._storage.backend
         self.active = False
         self._cells: dict[str, str] = {}
         self._outside = CellRun(id="outside of cells", label="outside of cells")
@@ -275,15 +277,11 @@ class Session(Browsing):
 
     def _open_store(self) -> int | None:
         """Have the store open that is set, if it can be. Returns how many entries it brought."""
-        before = self._storage.backend
         try:
-            restored = self._storage.use(self._store)
+            return self._storage.use(self._store)
         except StoreError as error:
             self.cache.warn(f"{error} The LLM cache goes on without it.")
             return None
-        if self._storage.backend is not before:
-            self.cache.backend = self._storage.backend
-        return restored
 
     def _store_name(self) -> str | None:
         if (store := self._storage.store) is not None:

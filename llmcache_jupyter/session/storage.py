@@ -20,8 +20,16 @@ class Storage:
     - `problem`: why the store that was asked for is not open; None where it is, or none was.
     """
 
-    def __init__(self, *, clock: Callable[[], float], on_failure: OnFailure, on_recovery: OnRecovery) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        on_switch: Callable[[LimitedCache], None],
+        on_failure: OnFailure,
+        on_recovery: OnRecovery,
+    ) -> None:
         self._clock = clock
+        self._on_switch = on_switch
         self._on_failure = on_failure
         self._on_recovery = on_recovery
         self._memory = InMemoryCache(clock=clock)
@@ -29,6 +37,7 @@ class Storage:
         self._store: EntryCache | None = None
         self.backend: LimitedCache = self._memory
         self.problem: str | None = None
+        on_switch(self.backend)
 
     @property
     def store(self) -> EntryCache | None:
@@ -38,8 +47,9 @@ class Storage:
     def use(self, spec: StoreSpec | None) -> int | None:
         """Keep entries in this store from now on; None is memory alone.
 
-        - The store that is open already stays open. What memory alone held goes into a store; what came from
-          another store does not.
+        - The store that is open already stays open. What memory alone held goes into a store, and so does
+          what the one before could not be given; what came from it does not.
+        - `on_switch` is told the new backend as soon as it has all that. Then the store before is closed.
         - Returns how many entries were in a store that was opened, or None: none was, or it cannot tell.
 
         Raises:
@@ -47,7 +57,7 @@ class Storage:
         """
         self.problem = None
         if spec is None:
-            self._leave()
+            self._switch(self._memory, self._memory, None, None)
             return None
         if self._store is not None and spec == self._spec:
             return None
@@ -56,32 +66,28 @@ class Storage:
         except StoreError as error:
             self.problem = str(error)
             raise
-        own = self._memory.entries(Query(limit=None)).entries if self._store is None else []
-        self._leave()
-        self._enter(spec, store)
-        restored = self._count(store)
-        for entry in reversed(own):
-            known = self.backend.get(entry.key)
-            if known is None or known.stored < entry.stored:
-                self.backend.put(entry)
+        earlier, restored = self.backend, self._count(store)
+        fast = InMemoryCache(
+            maxsize=earlier.maxsize, policy=earlier.policy, ttl=earlier.ttl, clock=self._clock
+        )
+        tiers = TieredCache(fast, store, on_failure=self._on_failure, on_recovery=self._on_recovery)
+        _hand_over(earlier, tiers)
+        self._switch(tiers, fast, spec, store)
+        _hand_over(earlier, tiers)  # what came meanwhile
         return restored
 
     def configure(self, limits: Limits) -> int:
         """Set the limits of memory and store. Returns how many entries had to go."""
         return self.backend.configure(maxsize=limits.maxsize, policy=limits.policy, ttl=limits.ttl)
 
-    def _enter(self, spec: StoreSpec, store: EntryCache) -> None:
-        memory = self.backend
-        fast = InMemoryCache(maxsize=memory.maxsize, policy=memory.policy, ttl=memory.ttl, clock=self._clock)
-        self._spec, self._store, self._memory = spec, store, fast
-        self.backend = TieredCache(fast, store, on_failure=self._on_failure, on_recovery=self._on_recovery)
-
-    def _leave(self) -> None:
-        """Go back to memory alone, with what it held of the store."""
-        spec, store = self._spec, self._store
-        self.backend, self._spec, self._store = self._memory, None, None
-        close = getattr(store, "close", None)
-        if close is not None and isinstance(spec, str | PathLike):  # who gave a cache closes it
+    def _switch(
+        self, backend: LimitedCache, memory: InMemoryCache, spec: StoreSpec | None, store: EntryCache | None
+    ) -> None:
+        left, its_spec = self._store, self._spec
+        self.backend, self._memory, self._spec, self._store = backend, memory, spec, store
+        self._on_switch(backend)
+        close = getattr(left, "close", None)
+        if close is not None and isinstance(its_spec, str | PathLike):  # who gave a cache closes it
             with suppress(StoreError):
                 close()
 
@@ -91,3 +97,15 @@ class Storage:
             return len(store)
         except Exception:  # it fails: the first call tells
             return None
+
+
+def _hand_over(earlier: LimitedCache, later: LimitedCache) -> None:
+    """Put into `later` what only this kernel's memory holds of `earlier`, unless it has a newer one."""
+    if isinstance(earlier, TieredCache):
+        own = earlier.alone()
+    else:
+        own = list(reversed(earlier.entries(Query(limit=None)).entries))
+    for entry in own:
+        known = later.get(entry.key)
+        if known is None or known.stored < entry.stored:
+            later.put(entry)

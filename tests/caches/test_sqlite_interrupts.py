@@ -67,6 +67,9 @@ def test_while_it_waits_for_another_program(
     check_it_works(cache, path)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # in a callback of the collector
 @pytest.mark.parametrize("action", ["look", "store", "look up"])
 def test_at_any_moment(cache: SQLiteCache, path: Path, after: Callable[[float], object], action: str) -> None:
     chance = Random(action)

@@ -6,6 +6,8 @@ import hashlib
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,42 @@ class TestFile:
         session.activate(store="two.sqlite")
         assert listed(session) == []
         assert ask(session, "a") is None
+
+    def test_what_one_could_not_be_given_goes_into_the_next(self, kernels: Kernels) -> None:
+        failing = FailingCache("put")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CacheWarning)
+            session, _ = kernels.start(store=failing)
+            ask(session, "while it was away")
+            session.activate(store="a.sqlite")
+        assert ask(session, "while it was away") is not None
+        other, activation = kernels.start(store="a.sqlite")
+        assert activation.restored == 1
+        assert ask(other, "while it was away") is not None
+
+    def test_calls_go_on_while_it_changes(self, kernels: Kernels) -> None:
+        session, _ = kernels.start(store="a.sqlite")
+        asked = [str(number) for number in range(300)]
+
+        def work() -> None:
+            for prompt in asked:
+                ask(session, prompt)
+
+        with ThreadPoolExecutor(1) as thread, warnings.catch_warnings():
+            warnings.simplefilter("ignore", CacheWarning)
+            working = thread.submit(work)
+            for store in cycle([None, "a.sqlite", None, "b.sqlite", "a.sqlite"]):
+                session.activate(store=store)
+                if working.done():
+                    break
+            working.result()
+        session.activate(store=None)
+        held = {
+            found.prompt
+            for store in ("a.sqlite", "b.sqlite")
+            for found in kernels.start(store=store)[0].entries(Query(limit=None)).entries
+        }
+        assert set(asked) <= held | {found.prompt for found in session.entries(Query(limit=None)).entries}
 
     def test_on_again_leaves_it_open(self, kernels: Kernels) -> None:
         session, _ = kernels.start(store="notes.sqlite")
