@@ -56,10 +56,10 @@ class Storage:
             StoreError: the store cannot be opened. Everything is as it was, and `problem` tells why.
         """
         self.problem = None
+        if spec == self._spec:
+            return None
         if spec is None:
             self._switch(self._memory, self._memory, None, None)
-            return None
-        if self._store is not None and spec == self._spec:
             return None
         try:
             store = open_store(spec, clock=self._clock)

@@ -95,21 +95,22 @@ def look_at(path: Path) -> Look | None:
 
 
 def make(path: Path) -> None:
-    """An empty file at `path`, for its owner alone: prompts and answers are the user's own."""
+    """An empty file at `path`, for its owner alone: prompts and answers are the user's own.
+
+    - What is left of one that was deleted goes: a kernel may still have it open, and share the new one's log.
+    """
+    real = Path(os.path.realpath(path))
     try:
-        path.touch(mode=0o600)
+        real.touch(mode=0o600, exist_ok=False)
+        for ending in ("-wal", "-shm"):
+            real.with_name(real.name + ending).unlink(missing_ok=True)
+    except FileExistsError:  # another kernel has just made it
+        return
     except OSError as error:
         raise StoreError(
             f"{path}: it cannot be made ({error.strerror}): make its folder writable (chmod u+w), "
             "or name a file elsewhere."
         ) from error
-
-
-def remove_left(path: Path) -> None:
-    """Remove what is left of a file that was deleted: a kernel may still have it open, and share the log."""
-    real = Path(os.path.realpath(path))
-    for ending in ("-wal", "-shm"):
-        real.with_name(real.name + ending).unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llmcache_jupyter.caches.sqlite.connections import connect, store_error
-from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, check_writable, look_at, make, remove_left
+from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, Look, check_writable, look_at, make
 from llmcache_jupyter.errors import StoreError
 
 OLDEST_SQLITE = (3, 31)
@@ -121,7 +121,7 @@ def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
 
 def _check(path: Path, migrations: Sequence[Migration]) -> None:
     """Raises StoreError unless the file can be a store, is one, or isn't there. It changes no file."""
-    while (seen := look_at(path)) is not None:
+    while (seen := _look(path)) is not None:
         reader = connect(path, seen.how)
         try:
             _version(reader, path, migrations)
@@ -131,6 +131,16 @@ def _check(path: Path, migrations: Sequence[Migration]) -> None:
                 raise store_error(error, path) if isinstance(error, sqlite3.Error) else error from None
         finally:
             reader.close()
+
+
+def _look(path: Path) -> Look | None:
+    """`look_at`, with some moments for another kernel that is just making the file."""
+    for _ in range(5):
+        try:
+            return look_at(path)
+        except StoreError:
+            time.sleep(0.01)
+    return look_at(path)
 
 
 def _version(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> int:
@@ -198,8 +208,6 @@ def _sign(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
     if not connection.execute("PRAGMA application_id").fetchone()[0]:
         with _transaction(connection):
             _version(connection, path, migrations)
-            if not connection.execute("PRAGMA application_id").fetchone()[0]:
-                remove_left(path)  # now: who comes later may have a log
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
 
 
