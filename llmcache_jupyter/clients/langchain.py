@@ -41,15 +41,15 @@ def class_being_sent(shown: str) -> type | None:
 class LangChainClient:
     """LangChain's global cache while a session is active.
 
-    - `uncached`, `streamed`: are told the model of a call for which no cache is asked: it has `cache=False`,
-      or is called by `.stream`.
+    - `uncached`, `streamed`: are told the model, and what it is asked, before a call that asks no cache: it
+      has `cache=False`, or is called by `.stream`. What they raise, the call raises.
     """
 
     def __init__(
         self,
         *,
-        uncached: Callable[[Any], object] = lambda _: None,
-        streamed: Callable[[Any], object] = lambda _: None,
+        uncached: Callable[[Any, str], object] = lambda *_: None,
+        streamed: Callable[[Any, str], object] = lambda *_: None,
     ) -> None:
         self._bypasses = Bypasses(uncached, streamed)
         self._cache: BaseCache | None = None

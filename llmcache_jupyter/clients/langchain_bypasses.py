@@ -6,7 +6,7 @@ Imports nothing of LangChain before others do.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -15,11 +15,15 @@ from llmcache_jupyter.clients.imports import when_imported
 _HOME = "langchain_core.language_models"
 _CACHED = frozenset({"generate", "agenerate"})
 _STREAMED = frozenset({"stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3"})
-Tell = Callable[[Any], object]
+Tell = Callable[[Any, str], object]
 
 
 class Bypasses:
-    """Sees the calls that reach no cache, from `attach` until `detach`, which leaves nothing behind."""
+    """Sees the calls that reach no cache, from `attach` until `detach`, which leaves nothing behind.
+
+    - `uncached`, `streamed`: are told the model and what it is asked, beforehand. What they raise, the call
+      raises.
+    """
 
     def __init__(self, uncached: Tell, streamed: Tell) -> None:
         self._hook = _Hook(uncached, streamed)
@@ -59,12 +63,21 @@ class _Hook:
                 return
             name = frame.f_code.co_name
             if (name in _CACHED or name in _STREAMED) and frame.f_globals["__name__"].startswith(_HOME):
-                self._look(name, frame.f_locals.get("self"))
+                self._look(name, frame.f_locals)
                 return
             frame = frame.f_back
 
-    def _look(self, name: str, model: Any) -> None:
+    def _look(self, name: str, told: Mapping[str, Any]) -> None:
+        model = told.get("self")
         if name in _STREAMED:
-            self._streamed(model)
+            self._streamed(model, _asked(told))
         elif getattr(model, "cache", None) is False:
-            self._uncached(model)
+            self._uncached(model, _asked(told))
+
+
+def _asked(told: Mapping[str, Any]) -> str:
+    """The text of the last message (or prompt) among the variables of LangChain's function."""
+    asked = told.get("messages") or told.get("prompts") or told.get("prompt") or ""
+    while isinstance(asked, list | tuple):
+        asked = asked[-1] if asked else ""
+    return str(getattr(asked, "content", asked))

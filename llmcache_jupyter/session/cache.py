@@ -27,7 +27,7 @@ from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
 from llmcache_jupyter.session.scope import Mode, check_mode, current_run, scoped_mode
 from llmcache_jupyter.session.statistics import Statistics
-from llmcache_jupyter.session.traps import Traps
+from llmcache_jupyter.session.traps import Traps, name_of, spoken_name
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -153,6 +153,30 @@ class SessionCache(BaseCache):
         count = await self._aguarded("clear", run_in_executor, len, self.backend)
         await self._aguarded("clear", self.backend.aclear, **kwargs)
         self._cleared(count)
+
+    def uncached(self, model: Any, prompt: str) -> None:
+        """Note that this model, which has `cache=False`, is about to be called.
+
+        Raises:
+            CacheMissError: the mode is replay.
+        """
+        if (scoped_mode() or self.mode) == "replay":
+            raise _bypass_error(model, prompt, "It has `cache=False`: leave that out")
+        self.traps.uncached(model)
+
+    def streamed(self, model: Any, prompt: str) -> None:
+        """Note that this model is about to be called by `.stream` or `.astream`.
+
+        Raises:
+            CacheMissError: the mode is replay.
+        """
+        if (scoped_mode() or self.mode) == "replay":
+            raise _bypass_error(
+                model,
+                prompt,
+                "LangChain caches no `.stream` or `.astream`: use `.invoke` or `.ainvoke`",
+            )
+        self.traps.streamed(model)
 
     def _call(self, prompt: str, llm_string: str, flight: int, caller: FrameType) -> _Call:
         key = canonical_key(prompt, self._models.llm_string(llm_string, caller))
@@ -305,14 +329,26 @@ def _cell_id() -> str | None:
 
 
 def _replay_error(call: _Call) -> CacheMissError:
-    prompt = asked(call.sent)
-    beginning = prompt if len(prompt) <= 120 else prompt[:119] + "…"
-    model = call.model or "an unnamed model"
+    prompt, model = asked(call.sent), call.model
     return CacheMissError(
-        f"Mode replay, and nothing is stored for this call of {model}: {beginning!r}. "
-        "Nothing was sent. To record it, run the cell once with `%%llmcache on` as its first line "
-        "(or `%llmcache on --mode on` for the session), with a key for the model. `%llmcache save FILE` then "
-        "writes the file that you replay anew.",
-        model=call.model,
+        f"Mode replay, and nothing is stored for this call of {model or 'an unnamed model'}: "
+        f"{_beginning(prompt)!r}. Nothing was sent. To record it, run the cell once with `%%llmcache on` as "
+        "its first line (or `%llmcache on --mode on` for the session), with a key for the model. "
+        "`%llmcache save FILE` then writes the file that you replay anew.",
+        model=model,
         prompt=prompt,
     )
+
+
+def _bypass_error(model: Any, prompt: str, why: str) -> CacheMissError:
+    return CacheMissError(
+        f"Mode replay, and this call of {spoken_name(model)} can reach no cache: {_beginning(prompt)!r}. "
+        f"Nothing was sent. {why} to have it recorded and replayed. `%%llmcache off` as the cell's first "
+        "line sends it.",
+        model=name_of(model),
+        prompt=prompt,
+    )
+
+
+def _beginning(prompt: str) -> str:
+    return prompt if len(prompt) <= 120 else prompt[:119] + "…"

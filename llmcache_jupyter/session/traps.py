@@ -114,7 +114,7 @@ class Traps:
                 self._tell(f"credential in {where}", model, _CREDENTIAL[where])
 
     def _tell(self, trap: str, model: Any, text: str) -> None:
-        key = (trap, _who(model))
+        key = (trap, spoken_name(model))
         with self._lock:
             if key in self._told or len(self._told) >= _MOST:
                 return
@@ -132,12 +132,16 @@ _CREDENTIAL = {
 }
 
 
-def _who(model: Any) -> str:
+def spoken_name(model: Any) -> str:
     """The model as a person would call it: `ChatOpenAI (gpt-5-mini)`."""
     if model is None or isinstance(model, str):
         return model or "A model without a name"
-    fields = vars(model)
-    name = next(
-        (fields[key] for key in ("model_name", "model", "model_id") if isinstance(fields.get(key), str)), ""
-    )
+    name = name_of(model)
     return f"{type(model).__name__} ({name})" if name else type(model).__name__
+
+
+def name_of(model: Any) -> str | None:
+    """What the model's fields say that it is called, `gpt-5-mini`; None where they don't."""
+    fields = vars(model)
+    named = (fields.get(key) for key in ("model_name", "model", "model_id"))
+    return next((name for name in named if isinstance(name, str)), None)

@@ -22,13 +22,14 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import LLM
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tracers import context
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import Field, PrivateAttr, SecretStr
 from stand_in import StandIn
 
-from llmcache_jupyter import CacheWarning, Session, SessionCache
+from llmcache_jupyter import CacheMissError, CacheWarning, Session, SessionCache, mode
 from tests.clients.conftest import MakeChat, Run
 
 ASKED: list[str] = []
@@ -656,6 +657,60 @@ class TestCallsThatReachNoCache:
         run(ask())
         (note,) = session.status().notes
         assert "`.stream`" in note
+
+    def test_replay_raises_before_they_are_sent(
+        self, make_chat: MakeChat, session: Session, server: StandIn, run: Run
+    ) -> None:
+        async def astream() -> None:
+            async for _ in make_chat().astream("Hi"):
+                pass
+
+        async def ainvoke() -> None:
+            await make_chat(cache=False).ainvoke("Hi")
+
+        ways: dict[str, list[Callable[[], Any]]] = {
+            "`.stream`": [
+                lambda: list(make_chat().stream("Hi")),
+                lambda: list(
+                    (make_chat() | StrOutputParser()).stream([("system", "Be brief"), ("user", "Hi")])
+                ),
+                lambda: list(Streaming().stream("Hi")),
+                lambda: run(astream()),
+            ],
+            "`cache=False`": [
+                lambda: make_chat(cache=False).invoke("Hi"),
+                lambda: make_chat(cache=False).batch(["Ho", "Hi"]),
+                lambda: Text(cache=False).invoke("Hi"),
+                lambda: run(ainvoke()),
+            ],
+        }
+        with mode("replay"):
+            for why, calls in ways.items():
+                for call in calls:
+                    with pytest.raises(CacheMissError, match=why) as raised:
+                        call()
+                    assert raised.value.prompt in ("Hi", "Ho")
+                    assert f"cache: '{raised.value.prompt}'. Nothing was sent." in str(raised.value)
+        assert (server.requests, ASKED) == (0, [])
+        assert session.status().notes == ()
+
+    def test_replay_names_the_model_and_what_to_do(self, chat: ChatOpenAI, session: Session) -> None:
+        session.mode = "replay"
+        with pytest.raises(
+            CacheMissError, match=r"ChatOpenAI \(stand-in\).*use `\.invoke`.*%%llmcache off"
+        ) as told:
+            list(chat.stream("Why? " * 100))
+        assert (told.value.model, told.value.prompt) == ("stand-in", "Why? " * 100)
+        assert len(str(told.value)) < 600
+
+    def test_off_lets_them_through_in_replay(
+        self, make_chat: MakeChat, session: Session, server: StandIn
+    ) -> None:
+        session.mode = "replay"
+        with mode("off"):
+            assert list(make_chat().stream("Hi"))
+            make_chat(cache=False).invoke("Hi")
+        assert server.requests == 2
 
     def test_cached_calls_tell_nothing(self, chat: ChatOpenAI, session: Session) -> None:
         chat.invoke("Hi")
