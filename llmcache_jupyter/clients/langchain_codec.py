@@ -1,8 +1,9 @@
 """How LangChain's generations become JSON values and are built again. Imports LangChain when one is built.
 
-Only the fields named here are read, into only the classes named here, by their ordinary constructors: a
-hostile file reaches no other one. Nothing of `langchain_core.load` takes part (CVE-2025-68664 was in its
-`loads`), so that a dictionary which looks like one of its constructors or secrets stays a dictionary.
+Only the fields named here are read, into only the classes named here, by their ordinary constructors or
+after the same checks: a hostile file reaches no other one. Nothing of `langchain_core.load` takes part
+(CVE-2025-68664 was in its `loads`), so that a dictionary which looks like one of its constructors or secrets
+stays a dictionary.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from importlib import import_module
 from typing import Any
 
 from llmcache_jupyter.caches import codec
+from llmcache_jupyter.clients.langchain_answer import PlainAnswers
 from llmcache_jupyter.errors import DecodingError, EncodingError
 
 _GENERATIONS = (
     "langchain_core.outputs.generation.Generation",
     "langchain_core.outputs.generation.GenerationChunk",
 )
+_CHAT_GENERATION = "langchain_core.outputs.chat_generation.ChatGeneration"
 _CHAT_GENERATIONS = (
-    "langchain_core.outputs.chat_generation.ChatGeneration",
+    _CHAT_GENERATION,
     "langchain_core.outputs.chat_generation.ChatGenerationChunk",
 )
 _MESSAGE = "langchain_core.messages.ai.AIMessage"
@@ -82,8 +85,12 @@ def _build(name: str, fields: codec.Fields) -> Any:
 
 
 def _build_chat(name: str, fields: codec.Fields) -> Any:
-    message = _build_message(fields["message"])
-    return _class(name)(message=message, generation_info=fields["generation_info"])
+    message, info = fields["message"], fields["generation_info"]
+    if message["type"] == _MESSAGE and name == _CHAT_GENERATION:
+        plain = _plain_answers().build(message, info)
+        if plain is not None:
+            return plain
+    return _class(name)(message=_build_message(message), generation_info=info)
 
 
 def _build_message(fields: codec.Fields) -> Any:
@@ -92,6 +99,11 @@ def _build_message(fields: codec.Fields) -> Any:
         raise DecodingError(f"{str(name)[:80]!r} is no type of message that answers")
     known = {field: fields[field] for field in _MESSAGE_FIELDS[name] if field in fields}
     return _class(name)(**known)
+
+
+@cache
+def _plain_answers() -> PlainAnswers:
+    return PlainAnswers(_class(_CHAT_GENERATION), _class(_MESSAGE))
 
 
 @cache
