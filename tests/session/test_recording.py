@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,10 +64,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session() -> Session:
+def session() -> Iterator[Session]:
     session = Session(clock=FakeClock(NOW))
     session.activate()
-    return session
+    yield session
+    session.deactivate()
 
 
 def ask(session: Session, prompt: str, *, model: str = "m", cell: int | None = None) -> None:
@@ -367,6 +368,7 @@ class TestSession:
         assert activation.loaded is not None
         assert (activation.kept, activation.loaded.entries) == (0, 1)
         assert other.cache.lookup("a", configuration("m")) == [Generation("re: a")]
+        other.deactivate()
 
     def test_a_file_that_cannot_be_loaded_changes_nothing(self, path: Path) -> None:
         session = Session()

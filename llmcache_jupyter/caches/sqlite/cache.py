@@ -21,6 +21,7 @@ from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.sqlite.connections import HURRIED, PATIENT, Connections
 from llmcache_jupyter.caches.sqlite.inbox import RECEIVE, SOMETHING_WAITS, Clerk, waiting
+from llmcache_jupyter.caches.sqlite.log_index import Version
 from llmcache_jupyter.caches.sqlite.query import COUNT, as_count, count, find, id_range
 from llmcache_jupyter.caches.sqlite.rows import (
     EXPIRED,
@@ -40,6 +41,8 @@ from llmcache_jupyter.caches.uses import Use, Uses
 from llmcache_jupyter.errors import DecodingError, StoreError
 
 T = TypeVar("T")
+
+_MOST_SEEN = 10_000
 
 
 class SQLiteCache(LimitedCache):
@@ -83,6 +86,7 @@ class SQLiteCache(LimitedCache):
         self._clerk = Clerk(self._file_some)
         self._uses = Uses()
         self._connections = Connections(self.path, prepare, partial(_forget, self._clerk, self._uses), clock)
+        self._seen: dict[bytes, tuple[Version, float]] = {}  # what was stored when, at a version of the file
         self._finish = weakref.finalize(
             self, _finish, self._clerk, self._connections, self._writes, self._uses
         )
@@ -209,8 +213,17 @@ class SQLiteCache(LimitedCache):
             yield from keys.values()
 
     def holds(self, entry: Entry) -> bool:
+        if self._is_expired(entry.stored):
+            return False
+        version = self._connections.version()
+        if version is not None and self._seen.get(entry.digest) == (version, entry.stored):
+            return True
         rows = self._connections.read(STORED, (entry.digest,))
-        return bool(rows) and rows[0][0] == entry.stored and not self._is_expired(entry.stored)
+        if not rows or rows[0][0] != entry.stored:
+            return False
+        if version is not None:
+            self._note_seen(entry, version)
+        return True
 
     def __len__(self) -> int:
         self._purge()
@@ -276,6 +289,11 @@ class SQLiteCache(LimitedCache):
         elif self._uses:
             self._write_uses()
         self._purge()
+
+    def _note_seen(self, entry: Entry, version: Version) -> None:
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen = {}
+        self._seen[entry.digest] = version, entry.stored
 
     def _purge(self) -> None:
         ttl = self._limits.ttl

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from llmcache_jupyter.caches.sqlite.log_index import LogIndex, Version
 from llmcache_jupyter.errors import StoreError
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ class Connections:
         self._on_fork = on_fork
         self._clock = clock
         self._file = identity(path)
+        self._log_index = LogIndex(path)
         self._looked = clock()
         self._closed = False
         self._write_lock = threading.RLock()
@@ -87,6 +89,13 @@ class Connections:
             raise store_error(error, self.path) from error
         finally:
             self._give_back(pool, reader)
+
+    def version(self) -> Version | None:
+        """What is another one after whatever was written since; None where that cannot be told."""
+        self._check_open()
+        if self._is_time_to_look():
+            self._follow()
+        return self._log_index.version() if self._readers else None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -171,7 +180,7 @@ class Connections:
     def _borrow(self) -> tuple[list[sqlite3.Connection], sqlite3.Connection]:
         """A reader, and where it belongs."""
         self._check_open()
-        if not 0 <= self._clock() - self._looked < _LOOK_AGAIN:
+        if self._is_time_to_look():
             self._follow()
         self._begin_to_read()
         pool = self._readers
@@ -200,6 +209,7 @@ class Connections:
         except BaseException:
             reader.close()
             raise
+        self._log_index = LogIndex(self.path)  # none may have been open before this one
         return reader
 
     def _give_back(self, pool: list[sqlite3.Connection], reader: sqlite3.Connection) -> None:
@@ -213,6 +223,9 @@ class Connections:
                 self._close_readers()
         finally:
             self._busy.pop()
+
+    def _is_time_to_look(self) -> bool:
+        return not 0 <= self._clock() - self._looked < _LOOK_AGAIN
 
     def _follow(self) -> None:
         """Leave the file, if it is no longer at its path: what is written to it would be lost."""
