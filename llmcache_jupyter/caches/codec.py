@@ -146,8 +146,9 @@ def _dump(document: Fields) -> str:
     return text
 
 
-# made once, like the decoder below: `json.dumps` with these settings makes one at each call
-_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+# made once, like the decoder below: `json.dumps` with these settings makes one at each call. What `plain` let
+# through is nothing that holds itself
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
 def _load(text: str) -> Any:

@@ -7,7 +7,7 @@ LangChain's llm_string tells some models apart badly, so that they would get eac
 - The arguments of a call are left out of a text model's.
 - A model is written down at its first call, and that is kept: `model.temperature = 1` after it, or a copy by
   `model_copy`, has the string of before.
-- A class that a cell defines anew, with other code, has the same name.
+- A class that a cell defines anew, or whose module beside the notebook was edited, has the same name.
 - An object among the arguments of a call is written as its address, which another object may have later.
 """
 
@@ -153,7 +153,7 @@ class _Model:
 
     def note_changes(self) -> None:
         """Find the fields that the model changes itself. From here on they count as they were at first."""
-        now = self._describe()
+        now = self._describe(code_of(type(self.ref())))
         for name in {*self._described, *now}:
             if now.get(name) != self._described.get(name) and changes_itself(self.ref(), name):
                 self._volatile.add(name)
@@ -182,7 +182,7 @@ class _Model:
             return False
 
     def _completed(self, written: dict[str, Any], model: Any) -> dict[str, Any]:
-        """What LangChain wrote, with what it could not write, and with the notebook's own code."""
+        """What LangChain wrote, with what it could not write, and with the user's own code."""
         fields = dict(written.get("kwargs", {}))
         for name, value in fields.items():
             if '"not_implemented"' in json.dumps(value):
@@ -197,7 +197,8 @@ class _Model:
     def _described_head(self) -> str:
         model = self.ref()
         cls = type(model)
-        described = self._describe()
+        code = code_of(cls)
+        described = self._describe(code)
         self._first = self._first or described
         self._described = described
         told = {name: value for name, value in described.items() if name not in self._volatile}
@@ -208,13 +209,14 @@ class _Model:
             "name": cls.__qualname__,
             "type": "described",
         }
-        if code := code_of(cls):
+        if code:
             written["code"] = code
         return llm_string_head(written)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self, code: Code | None) -> dict[str, Any]:
+        """The fields that say something, described: with code, all; without, those that aren't defaults."""
         model = self.ref()
-        own_defaults = {} if code_of(type(model)) else _defaults(type(model))
+        own_defaults = {} if code else _defaults(type(model))
         description = self._description()
         return {
             name: description.of(value)
