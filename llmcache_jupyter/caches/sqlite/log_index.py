@@ -57,13 +57,18 @@ _numbers = count(1)
 
 def _open(path: Path) -> _Opened:
     with _lock:
-        about = path.stat()
-        for descriptor in tuple(_left):
-            left = os.fstat(descriptor)
-            if os.path.samestat(left, about):
-                _left.remove(descriptor)
-                return _Opened(descriptor)
-            if not left.st_nlink:
-                _left.remove(descriptor)
-                os.close(descriptor)
-        return _Opened(os.open(path, os.O_RDONLY))
+        left = _left_of(path.stat())
+        return _Opened(os.open(path, os.O_RDONLY) if left is None else left)
+
+
+def _left_of(wanted: os.stat_result) -> int | None:
+    """One that was left of this file, if there is; those of removed files are closed."""
+    for descriptor in tuple(_left):
+        about = os.fstat(descriptor)
+        if os.path.samestat(about, wanted):
+            _left.remove(descriptor)
+            return descriptor
+        if not about.st_nlink:
+            _left.remove(descriptor)
+            os.close(descriptor)
+    return None
