@@ -26,18 +26,18 @@ class Server:
     """A server's answers to commands: `ask` waits for them where it is called, `aask` blocks no event loop.
 
     - `name`: the server in messages, without credentials. `timeout`: seconds, connecting included.
-    - `forked` is called in a forked child.
+    - `on_fork` is called in a forked child.
     - Many may `aask` at once: they wait on one loop of its own, not on threads.
 
     Raises:
         StoreError: redis-py is not installed.
     """
 
-    def __init__(self, url: str, name: str, timeout: float, forked: Callable[[], None]) -> None:
+    def __init__(self, url: str, name: str, timeout: float, on_fork: Callable[[], None]) -> None:
         self._url = url
         self._name = name
         self._timeout = timeout
-        self._forked = forked
+        self._on_fork = on_fork
         _import()
         self._connections = Connections(connecting(url, timeout), timeout)
         self._begin()
@@ -82,7 +82,7 @@ class Server:
         _inherited.append((self._client, self._loop, self._asked))
         self._begin()
         self._connections.forget()
-        self._forked()
+        self._on_fork()
 
     # What follows runs on the server's loop
 
