@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -260,3 +262,23 @@ class TestConnections:
         assert len(asked) <= 16
         found.set()
         assert over.wait(PATIENT)
+
+    def test_an_interrupt_leaves_neither_a_thread_nor_a_connection(self, lines: Lines) -> None:
+        main, over, threads = threading.get_ident(), threading.Semaphore(0), []
+
+        def connect() -> Line:
+            threads.append(threading.current_thread())
+            time.sleep(0.02)  # by then it is waited for
+            signal.pthread_kill(main, signal.SIGINT)
+            line = lines.connect()
+            line.disconnect = over.release  # type: ignore[method-assign]
+            return line
+
+        connections = Connections(connect, PATIENT)
+        for _ in range(20):
+            with pytest.raises(KeyboardInterrupt):
+                connections.exchange(ASK)
+            assert over.acquire(timeout=PATIENT)
+        for thread in threads:
+            thread.join(PATIENT)
+            assert not thread.is_alive()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from functools import cache
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from llmcache_jupyter.caches.redis.timed_socket import TimedSocket
@@ -15,6 +15,7 @@ from llmcache_jupyter.caches.redis.timed_socket import TimedSocket
 Command = tuple[Any, ...]
 
 _MANY = 16
+_PAUSE = 0.005  # seconds
 
 
 class Connections:
@@ -37,7 +38,7 @@ class Connections:
         """Leave the connections as they are: in a forked child they are the parent's."""
         self._lock = threading.Lock()
         self._free: list[Any] = []
-        self._attempts: set[Future[Any]] = set()
+        self._attempts: list[_Attempt] = []
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """The answer to each command, in one round trip. What the server refuses has its error.
@@ -85,19 +86,55 @@ class Connections:
 
     def _new(self, until: float) -> Any:
         """A new connection, made on a thread: to look up a name knows no timeout."""
-        others = set(self._attempts)
-        if len(others) >= _MANY and not wait(others, until - self._timer(), FIRST_COMPLETED).done:
-            raise TimeoutError("no answer to so many attempts to connect")
-        attempt: Future[Any] = Future()
-        arguments = (attempt, self._connect)
-        threading.Thread(target=_attempt, args=arguments, name="llmcache-connect", daemon=True).start()
-        self._attempts.add(attempt)
-        attempt.add_done_callback(self._attempts.discard)
+        while len(unfinished := [one for one in self._attempts if not one.is_finished]) >= _MANY:
+            if self._timer() >= until:
+                raise TimeoutError("no answer to so many attempts to connect")
+            time.sleep(_PAUSE)
+        attempt = _Attempt(self._connect)
+        self._attempts = [*unfinished, attempt]
+        threading.Thread(target=attempt.run, name="llmcache-connect", daemon=True).start()
+        return attempt.result(until - self._timer())
+
+
+class _Attempt:
+    """A connection in the making. It is told by a queue, which no interrupt leaves locked."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self.is_finished = False
+        self._connect = connect
+        self._told: SimpleQueue[None] = SimpleQueue()
+        self._made: Any = None
+        self._is_given_up = False
+
+    def run(self) -> None:
+        """Make it, or find out why not."""
         try:
-            return attempt.result(until - self._timer())
-        except BaseException:
-            attempt.add_done_callback(_drop)
+            self._made = self._connect()
+        except BaseException as error:
+            self._made = error
+        self.is_finished = True
+        self._told.put(None)
+        if self._is_given_up:
+            self._drop()
+
+    def result(self, timeout: float) -> Any:
+        """The connection, or its error raised. Nobody waits for one any more that comes too late."""
+        try:
+            self._told.get(timeout=max(timeout, 0))
+        except BaseException as error:
+            self._is_given_up = True
+            self._drop()
+            if isinstance(error, Empty):
+                raise TimeoutError("no answer to an attempt to connect") from None
             raise
+        if isinstance(self._made, BaseException):
+            raise self._made
+        return self._made
+
+    def _drop(self) -> None:
+        made = self._made
+        if made is not None and not isinstance(made, BaseException):
+            made.disconnect()
 
 
 def _pop(free: list[Any]) -> Any:
@@ -138,18 +175,6 @@ def _timed(kind: Any) -> Any:
             return self.timed
 
     return Timed
-
-
-def _attempt(attempt: Future[Any], connect: Callable[[], Any]) -> None:
-    try:
-        attempt.set_result(connect())
-    except BaseException as error:
-        attempt.set_exception(error)
-
-
-def _drop(attempt: Future[Any]) -> None:
-    if attempt.exception() is None:
-        attempt.result().disconnect()
 
 
 def _answers(connection: Any, number: int) -> list[Any]:
