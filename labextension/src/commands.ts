@@ -13,6 +13,7 @@ export const IDS = {
   open: 'llmcache:open-panel',
   toggle: 'llmcache:toggle',
   clear: 'llmcache:clear',
+  why: 'llmcache:why',
   refresh: 'llmcache:run-cell-without-cache',
   replay: 'llmcache:run-all-in-replay'
 } as const;
@@ -76,6 +77,10 @@ export function addCommands({ commands, caches, tracker, panel, trans }: IComman
         await cache.ask('clear', { shared: state.shared });
       }
     }
+  });
+  add(IDS.why, trans.__('Show Why the Last Call Missed the LLM Cache'), {
+    isEnabled: () => panel !== null && isLoaded(),
+    execute: () => panel?.showWhy()
   });
   add(IDS.refresh, trans.__('Run This Cell Without the LLM Cache'), {
     isEnabled: hasNotebook,

@@ -95,6 +95,10 @@ const panel: JupyterFrontEndPlugin<IPanel> = {
       showCell: (cell: string) => {
         open();
         widget.showCell(cell).catch(console.warn);
+      },
+      showWhy: () => {
+        open();
+        return widget.showWhy();
       }
     };
   }

@@ -121,6 +121,8 @@ export interface IQueries {
   models: { asks: object; result: [name: string, entries: number][] };
   entry: { asks: { entry: string }; result: IEntry };
   cell: { asks: { cell: string }; result: { entries: ICellEntry[]; total: number } };
+  /** The last call that was not a hit, if there was one. */
+  missed: { asks: object; result: IRow | null };
   why: { asks: { entry: string }; result: IExplanation };
   delete: { asks: { entry: string }; result: { removed: number } };
   clear: { asks: { shared: boolean }; result: { removed: number } };

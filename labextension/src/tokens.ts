@@ -33,6 +33,8 @@ export interface IPanel {
   open(): void;
   /** Show what a cell's calls were, in the panel. */
   showCell(cell: string): void;
+  /** Show why the last call that missed was not a hit. Rejects with what is in the way. */
+  showWhy(): Promise<void>;
 }
 
 export const IPanel = new Token<IPanel>('llmcache-jupyter:IPanel', 'The side panel of the LLM cache.');

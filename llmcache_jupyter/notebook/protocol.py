@@ -17,7 +17,9 @@ VERSION = 1
 EVENTS = "llmcache-events"
 QUERIES = "llmcache-queries"
 
-Kind = Literal["state", "entries", "models", "entry", "cell", "why", "delete", "clear", "switch", "plan"]
+Kind = Literal[
+    "state", "entries", "models", "entry", "cell", "missed", "why", "delete", "clear", "switch", "plan"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ErrorCode = Literal["version", "request", "refused", "failed"]
 

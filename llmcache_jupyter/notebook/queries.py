@@ -18,6 +18,7 @@ from llmcache_jupyter.notebook.protocol import (
     PageOfRows,
     ProtocolError,
     Request,
+    Row,
     error_reply,
     reply,
 )
@@ -62,6 +63,7 @@ class Queries:
             "models": self._models,
             "entry": self._entry,
             "cell": self._cell,
+            "missed": lambda _: self._last_missed(),
             "why": self._why,
             "delete": self._delete,
             "clear": lambda request: {"removed": session.clear(shared=request.flag("shared"))},
@@ -122,6 +124,15 @@ class Queries:
             "failed": outcome.failed,
             "row": row(entry, label) if entry else missed_row(call, label) if call else None,
         }
+
+    def _last_missed(self) -> Row | None:
+        """The last call that was not a hit: as its entry, where it is stored by now."""
+        call = next(iter(self._session.cache.missed.all()), None)
+        if call is None:
+            return None
+        entry = self._session.by_id([call.id]).get(call.id)
+        label = self._session.cell_label
+        return missed_row(call, label) if entry is None else row(entry, label)
 
     def _why(self, request: Request) -> Explained:
         """A missed call goes by the id of the entry that would have answered it."""

@@ -263,6 +263,20 @@ def test_a_replay_miss_counts_as_failed(front: Front, session: Session) -> None:
     assert why["reason"] == "Nothing was stored at all."
 
 
+def test_the_last_miss_is_a_call_or_its_entry(front: Front, session: Session) -> None:
+    session.activate()
+    assert front.ask("missed") is None
+    call(session, "one")
+    with Cell("a", 1):
+        session.cache.lookup("two", SMALL)
+    call(session, "one")  # a hit
+    missed = front.ask("missed")
+    assert (missed["prompt"], missed["cell"], missed["stored"]) == ("two", "a", None)
+    call(session, "two")
+    entry = front.ask("missed")
+    assert (entry["id"], entry["answer"], entry["stored"] is None) == (missed["id"], "yes", False)
+
+
 def test_a_call_that_is_not_remembered_is_told_as_such(front: Front, session: Session) -> None:
     session.activate()
     with Cell("a", 1):

@@ -85,8 +85,57 @@ def test_a_call_without_an_entry_is_listed_and_explained(
     expect(extension.why).to_contain_text("The nearest, entry")
     expect(extension.why).to_contain_text("stored")
     extension.button("Go to cell [5]").click()
-    extension.button("Close the entry").click()
+    extension.button("Close the call").click()
     expect(extension.call).to_have_count(0)
+
+
+def test_a_call_becomes_its_entry_once_that_is_stored(
+    open_cells: OpenCells, extension: ExtensionPage
+) -> None:
+    question = "session.mode = mode\nask('The capital of Kenia?')"
+    notebook = filled(open_cells, "mode = 'replay'", question, "mode = 'on'")
+    notebook.run(4)
+    notebook.run(5, fails=True)
+    extension.badge(notebook, 5).click()
+    extension.rows.click()
+    expect(extension.call).to_contain_text("Its answer is not in the cache.")
+    notebook.run(6)
+    notebook.run(5)
+    expect(extension.detail).to_contain_text("The capital of Kenia? is a good question.")
+    expect(extension.call).to_have_count(0)
+    expect(extension.button("Why a miss?")).to_be_visible()
+
+    extension.badge(notebook, 2).click()
+    expect(extension.rows).to_contain_text("The capital of France?")
+    expect(extension.detail).to_have_count(0)
+
+
+def test_the_command_tells_why_the_last_call_missed(open_cells: OpenCells, extension: ExtensionPage) -> None:
+    notebook = open_cells(LOAD, MODEL, ASK_NEARLY, "session.cache.lookup('The capital of Kenia?', 'other')")
+    for index in range(2):
+        notebook.run(index)
+    extension.execute("llmcache:why")
+    expect(extension.message).to_have_text("No call has missed yet.")
+    notebook.run(2)
+    extension.execute("llmcache:why")
+    expect(extension.detail).to_contain_text("The capital of France, please?")
+    expect(extension.why).to_contain_text("the prompt differs at character 22")
+    expect(extension.message).to_have_text("")
+    extension.button("Why a miss?").click()
+    expect(extension.why).to_have_count(0)
+    extension.execute("llmcache:why")  # once more
+    expect(extension.why).to_contain_text("the prompt differs at character 22")
+
+    notebook.run(3)
+    extension.badge(notebook, 2).click()
+    extension.execute("llmcache:why")
+    expect(extension.rows).to_have_count(1)
+    expect(extension.rows).to_contain_text("The capital of Kenia?")
+    expect(extension.rows).to_have_attribute("aria-selected", "true")
+    expect(extension.call).to_contain_text("Its answer is not in the cache.")
+    expect(extension.why).to_contain_text("Nothing was stored for this model")
+    extension.button("Close the call").click()
+    expect(extension.why).to_have_count(0)
 
 
 def test_a_miss_that_is_no_longer_known_is_told_as_such(

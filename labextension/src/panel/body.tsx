@@ -5,7 +5,7 @@ import { useCallback, useEffect, useReducer, useRef, useState } from 'react';
 import { clearQuestion, entries } from '../format';
 import type { KernelCache } from '../kernel';
 import type { IEntry, IRow, IState, Mode } from '../protocol';
-import { Call, isMiss } from './call';
+import { Call } from './call';
 import type { IPanelContext } from './context';
 import { Detail } from './detail';
 import { Filters, Header } from './header';
@@ -22,17 +22,28 @@ export interface IBodyProps {
   state: IState;
   listing: Listing;
   name: string;
+  /** The missed call that the user asks about, or null. */
+  asked: IRow | null;
+  /** What was asked about is shown. */
+  onAsked: () => void;
   /** Asks the user; whether to go on. */
   confirm: (question: string, action: string) => Promise<boolean>;
 }
 
+/** Which missed call the user asked about, and whether the reason is shown. */
+interface IWhyAsked {
+  id: string | null;
+  isTold: boolean;
+}
+
 /** The cache of a kernel that has one: its status, its entries, and one of them in full. */
-export function Body({ context, cache, state, listing, name, confirm }: IBodyProps): JSX.Element {
+export function Body({ context, cache, state, listing, name, asked, onAsked, confirm }: IBodyProps): JSX.Element {
   const { trans, tell } = context;
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const [entry, setEntry] = useState<IEntry | null>(null);
   const [call, setCall] = useState<IRow | null>(null);
   const [chosen, setChosen] = useState<string | null>(null);
+  const [why, setWhy] = useState<IWhyAsked>({ id: null, isTold: false });
   const isSlow = useSlow(listing.isAsking);
   const latest = useRef<string | null>(null);
 
@@ -108,12 +119,31 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
     };
   }, [listing]);
   useEffect(() => listing.refreshSoon(), [listing, state.changes]);
-  useEffect(() => choose(null), [cache, choose]);
+  const { filter } = listing;
+  useEffect(() => choose(null), [cache, choose, filter.cell]);
   useEffect(() => {
     if (state.entries === 0) {
       choose(null); // cleared, by a cell perhaps
     }
   }, [state.entries, choose]);
+  // the call as it is listed now: since it was chosen, its answer may have been stored
+  const listed = call === null ? null : (listing.row(listing.indexOf(call.id)) ?? call);
+  const answered = listed !== null && listed.stored !== null ? listed.id : null;
+  useEffect(() => {
+    if (answered !== null) {
+      show(answered);
+    }
+  }, [answered, show]);
+  // the last effect: what is asked about stays chosen
+  useEffect(() => {
+    if (asked !== null) {
+      choose(asked);
+      setWhy({ id: asked.id, isTold: true });
+      onAsked();
+    }
+  }, [asked, onAsked, choose]);
+  const isMiss = (id: string): boolean => listing.missed(id) || why.id === id;
+  const tellsWhy = why.isTold && why.id === entry?.id;
 
   if (!state.active && !state.entries) {
     return (
@@ -127,7 +157,6 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
       </>
     );
   }
-  const { filter } = listing;
   const isFiltered = filter.text !== '' || filter.model !== null;
   return (
     <>
@@ -168,11 +197,11 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
       {listing.more > 0 && (
         <div className="llmcache-Hint">{trans.__('… and the calls for %1', entries(listing.more, trans))}</div>
       )}
-      {call !== null && (
+      {listed !== null && (
         <Call
           context={context}
-          row={call}
-          outcome={listing.outcome(call.id)}
+          row={listed}
+          missed={isMiss(listed.id)}
           close={() => choose(null)}
           show={show}
         />
@@ -181,7 +210,9 @@ export function Body({ context, cache, state, listing, name, confirm }: IBodyPro
         <Detail
           context={context}
           entry={entry}
-          missed={isMiss(listing.outcome(entry.id))}
+          missed={isMiss(entry.id)}
+          tellsWhy={tellsWhy}
+          toggleWhy={() => setWhy({ id: entry.id, isTold: !tellsWhy })}
           close={() => choose(null)}
           remove={() => remove(entry)}
           show={show}

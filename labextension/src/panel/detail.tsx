@@ -1,6 +1,6 @@
 import { Clipboard } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
-import { useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useLayoutEffect, useRef, useState } from 'react';
 
 import { moment, number, seconds } from '../format';
 import type { IEntry, IText } from '../protocol';
@@ -16,8 +16,11 @@ const MIME = 'text/markdown';
 export interface IDetailProps {
   context: IPanelContext;
   entry: IEntry;
-  /** Whether a call for it missed, in what is listed. */
+  /** Whether a call for it missed, in what is listed or asked about. */
   missed: boolean;
+  /** Whether to tell why. */
+  tellsWhy: boolean;
+  toggleWhy: () => void;
   close: () => void;
   remove: () => void;
   /** Shows the entry with this id. */
@@ -25,11 +28,9 @@ export interface IDetailProps {
 }
 
 /** One entry in full: what is known of it, the prompt by role, each answer. */
-export function Detail({ context, entry, missed, close, remove, show }: IDetailProps): JSX.Element {
+export function Detail({ context, entry, missed, tellsWhy, toggleWhy, close, remove, show }: IDetailProps): JSX.Element {
   const { trans } = context;
   const [isMarkdown, setMarkdown] = useState(context.settings.markdown);
-  const [asksWhy, setAsksWhy] = useState(false);
-  useEffect(() => setAsksWhy(false), [entry.id]);
   const facts: [string, string | null][] = [
     [trans.__('model'), entry.model],
     [trans.__('stored'), moment(entry.stored)],
@@ -44,11 +45,12 @@ export function Detail({ context, entry, missed, close, remove, show }: IDetailP
       context={context}
       row={entry}
       label={trans.__('Chosen entry')}
+      closing={trans.__('Close the entry')}
       close={close}
       actions={
         <>
           {missed && (
-            <button type="button" aria-expanded={asksWhy} onClick={() => setAsksWhy(!asksWhy)}>
+            <button type="button" aria-expanded={tellsWhy} onClick={toggleWhy}>
               {trans.__('Why a miss?')}
             </button>
           )}
@@ -58,7 +60,7 @@ export function Detail({ context, entry, missed, close, remove, show }: IDetailP
         </>
       }
     >
-      {missed && asksWhy && <Why context={context} call={entry.id} show={show} />}
+      {missed && tellsWhy && <Why context={context} call={entry.id} show={show} />}
       <Pairs className="llmcache-Facts" pairs={facts} />
       {entry.messages.map((message, index) => (
         <TextBlock key={`m${index}`} context={context} heading={message.role ?? trans.__('Prompt')} text={message} />

@@ -8,6 +8,8 @@ export interface IFrameProps {
   /** What was chosen. */
   row: IRow;
   label: string;
+  /** What closing it is called. */
+  closing: string;
   close: () => void;
   /** What can be done, beside closing it and going to its cell. */
   actions?: React.ReactNode;
@@ -15,11 +17,13 @@ export interface IFrameProps {
 }
 
 /** The chosen row in full, below what can be done with it. */
-export function Frame({ context, row, label, close, actions, children }: IFrameProps): JSX.Element {
+export function Frame({ context, row, label, closing, close, actions, children }: IFrameProps): JSX.Element {
   const { trans } = context;
   const box = useRef<HTMLElement>(null);
   useEffect(() => {
-    box.current?.scrollTo({ top: 0 });
+    if (box.current !== null) {
+      box.current.scrollTop = 0;
+    }
   }, [row.id]);
   const goToCell = (): void => {
     if (row.cell !== null && !context.goToCell(row.cell)) {
@@ -48,8 +52,8 @@ export function Frame({ context, row, label, close, actions, children }: IFrameP
         <button
           type="button"
           className="llmcache-Close"
-          aria-label={trans.__('Close the entry')}
-          title={trans.__('Close')}
+          aria-label={closing}
+          title={closing}
           onClick={close}
         >
           ×

@@ -99,10 +99,14 @@ export function List({ context, listing, chosen, choose, remove }: IListProps): 
       </div>
     );
   }
+  const all = total * ROW_HEIGHT;
+  // what is chosen is shown below, and has the height that a short list leaves
+  const size = chosen === null ? undefined : { minHeight: Math.min(all + 1, 120), maxHeight: all + 1 };
   return (
     <div
       ref={box}
       className="llmcache-List"
+      style={size}
       role="listbox"
       tabIndex={0}
       aria-label={trans.__('Entries')}
@@ -110,7 +114,7 @@ export function List({ context, listing, chosen, choose, remove }: IListProps): 
       onScroll={event => setTop(event.currentTarget.scrollTop)}
       onKeyDown={onKeyDown}
     >
-      <div className="llmcache-List-all" style={{ height: total * ROW_HEIGHT }}>
+      <div className="llmcache-List-all" style={{ height: all }}>
         {rows}
       </div>
     </div>

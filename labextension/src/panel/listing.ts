@@ -67,6 +67,12 @@ export class Listing {
     return this._outcomes.get(id);
   }
 
+  /** Whether one of the cell's calls for this entry missed. */
+  missed(id: string): boolean {
+    const led = this.outcome(id);
+    return led !== undefined && led.misses + led.failed > 0;
+  }
+
   /** The place of the entry with this id among those that are there, or -1. */
   indexOf(id: string): number {
     for (const [page, rows] of this._pages) {

@@ -5,6 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 
 import type { KernelCache } from '../kernel';
+import type { IRow } from '../protocol';
 import type { Document, ICaches, ISettings } from '../tokens';
 import type { IPanelContext } from './context';
 import type * as Entries from './entries';
@@ -38,6 +39,17 @@ export class PanelWidget extends ReactWidget {
       this._listing(entries, cache).show({ cell, text: '', model: null });
       this.update();
     }
+  }
+
+  /** Show why the last call that missed was not a hit. Rejects with a QueryError. */
+  async showWhy(): Promise<void> {
+    const cache = this._options.caches.current;
+    const row = cache && (await cache.ask('missed', {}));
+    if (row && row.cell !== null) {
+      await this.showCell(row.cell);
+    }
+    this._asked = cache && row && { cache, row };
+    this._tell(row ? '' : this._options.trans.__('No call has missed yet.'));
   }
 
   protected onAfterShow(): void {
@@ -106,6 +118,8 @@ export class PanelWidget extends ReactWidget {
         state={current.state}
         listing={this._listing(entries, current)}
         name={name}
+        asked={this._asked?.cache === current ? this._asked.row : null}
+        onAsked={this._onAsked}
         confirm={(question, action) => this._confirm(question, action)}
       />
     );
@@ -186,6 +200,10 @@ export class PanelWidget extends ReactWidget {
 
   private _entries: typeof Entries | null = null;
   private _notLoaded: Error | null = null;
+  private _asked: { cache: KernelCache; row: IRow } | null = null;
+  private readonly _onAsked = (): void => {
+    this._asked = null;
+  };
   private _message = '';
   private _isError = false;
   private readonly _listings = new WeakMap<KernelCache, Listing>();
