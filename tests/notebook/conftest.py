@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,7 @@ def shell() -> Iterator[InteractiveShell]:
     shell = InteractiveShell(config=config)
     yield shell
     unload(shell)
+    atexit.unregister(shell.atexit_operations)  # at the end, each would look through all memory for garbage
 
 
 @pytest.fixture
