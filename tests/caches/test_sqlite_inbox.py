@@ -17,6 +17,7 @@ from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.codec import encode
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from llmcache_jupyter.caches.sqlite.connections import HURRIED, Connections
+from llmcache_jupyter.caches.sqlite.rows import COLUMNS, row_of
 from llmcache_jupyter.caches.sqlite.schema import MIGRATIONS, prepare
 from tests.caches.contract import FakeClock, answer, entry, texts
 
@@ -99,8 +100,10 @@ class TestNotFiled:
         assert (cache.get(entry("p").key), len(cache)) == (None, 0)
 
     def test_the_newer_one_replaces_it(self, cache: SQLiteCache, other: SQLiteCache, path: Path) -> None:
+        assert cache.holds(entry("p"))
         other.put(entry("p", text="newer", stored=5.0))
-        assert in_inbox(path) == 1
+        assert (len(cache), len(other)) == (1, 1)
+        assert (cache.holds(entry("p")), cache.holds(entry("p", stored=5.0))) == (False, True)
         assert cache.lookup(*entry("p").key) == answer("newer")
         assert [one.stored for one in cache.entries().entries] == [5.0]
 
@@ -208,6 +211,18 @@ class TestClerk:
 
 
 class TestMigration:
+    def test_what_waits_in_an_older_inbox_is_found_and_filed(self, path: Path) -> None:
+        prepare(path, MIGRATIONS[:2])
+        insert = f"INSERT INTO inbox (row, {', '.join(COLUMNS)}) VALUES (?, {', '.join('?' * len(COLUMNS))})"
+        rows = [(7, *row_of(entry("p")).values()), (2, *row_of(entry("q", text="other")).values())]
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.executemany(insert, rows)
+        with SQLiteCache(path) as cache:
+            assert cache.lookup(*entry("p").key) == answer()
+            assert cache.lookup(*entry("q").key) == answer("other")
+            cache.put(entry("r"))
+            assert sorted(texts(cache.entries().entries)) == ["p", "q", "r"]
+
     def test_a_file_without_an_inbox_gets_one(self, path: Path) -> None:
         prepare(path, MIGRATIONS[:1])
         old = entry("old")

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +20,13 @@ from typing import Any, TypeVar
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
-from llmcache_jupyter.caches.sqlite.connections import HURRIED, PATIENT, Connections
+from llmcache_jupyter.caches.sqlite.arrivals import Arrivals
+from llmcache_jupyter.caches.sqlite.connections import HURRIED, PATIENT, Connections, Rows
 from llmcache_jupyter.caches.sqlite.inbox import RECEIVE, SOMETHING_WAITS, Clerk, waiting
 from llmcache_jupyter.caches.sqlite.log_index import Version
 from llmcache_jupyter.caches.sqlite.query import COUNT, as_count, count, find, id_range
 from llmcache_jupyter.caches.sqlite.rows import (
+    COLUMNS,
     EXPIRED,
     GET,
     STORED,
@@ -42,6 +45,7 @@ from llmcache_jupyter.errors import DecodingError, StoreError
 
 T = TypeVar("T")
 
+_values = itemgetter(*COLUMNS)
 _MOST_SEEN = 10_000
 
 
@@ -85,7 +89,9 @@ class SQLiteCache(LimitedCache):
         self._writes = Writes(self._has_search)
         self._clerk = Clerk(self._file_some)
         self._uses = Uses()
-        self._connections = Connections(self.path, prepare, partial(_forget, self._clerk, self._uses), clock)
+        self._arrivals = Arrivals()
+        forget = partial(_forget, self._clerk, self._uses, self._arrivals)
+        self._connections = Connections(self.path, prepare, forget, clock)
         self._seen: dict[bytes, tuple[Version, float]] = {}  # what was stored when, at a version of the file
         self._finish = weakref.finalize(
             self, _finish, self._clerk, self._connections, self._writes, self._uses
@@ -152,7 +158,7 @@ class SQLiteCache(LimitedCache):
 
     def _find(self, digest: bytes) -> tuple[list[Any], Sequence[Any]] | None:
         """The answer under this digest, and its row; None where it expired or cannot be read."""
-        rows = self._connections.read(GET, (digest,))
+        rows = self._read(GET, digest, self._connections.version())
         if not rows or self._is_expired(stored_of(rows[0])):
             return None
         try:
@@ -160,10 +166,15 @@ class SQLiteCache(LimitedCache):
         except DecodingError:
             return None
 
+    def _read(self, sql: str, digest: bytes, version: Version | None) -> Rows:
+        read = self._connections.read
+        return read(sql, (digest, self._arrivals.row(digest, version, read)))
+
     def put(self, entry: Entry) -> int:
         row = row_of(entry)
         if self._limits.maxsize is None:
-            self._clerk.arrived(self._connections.store(RECEIVE, row) or 0)
+            self._connections.store(RECEIVE, _values(row))
+            self._clerk.arrived()
             return 0
 
         def insert(writer: sqlite3.Connection) -> int:
@@ -172,7 +183,7 @@ class SQLiteCache(LimitedCache):
             return self._evict(writer)
 
         evicted = self._change(insert)
-        self._clerk.arrived(0)
+        self._clerk.arrived()
         return evicted
 
     def touch(self, key: Key) -> None:
@@ -218,7 +229,7 @@ class SQLiteCache(LimitedCache):
         version = self._connections.version()
         if version is not None and self._seen.get(entry.digest) == (version, entry.stored):
             return True
-        rows = self._connections.read(STORED, (entry.digest,))
+        rows = self._read(STORED, entry.digest, version)
         if not rows or rows[0][0] != entry.stored:
             return False
         if version is not None:
@@ -325,9 +336,10 @@ def _path(path: str | PathLike[str]) -> Path:
         raise StoreError(f"{name!r} cannot be found ({error}): write the whole path.") from error
 
 
-def _forget(clerk: Clerk, uses: Uses) -> None:
+def _forget(clerk: Clerk, uses: Uses, arrivals: Arrivals) -> None:
     clerk.forget()
     uses.forget()
+    arrivals.forget()
 
 
 def _finish(clerk: Clerk, connections: Connections, writes: Writes, uses: Uses) -> None:

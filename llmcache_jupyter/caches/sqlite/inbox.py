@@ -14,13 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llmcache_jupyter.caches.codec import MAX_LENGTH
+from llmcache_jupyter.caches.sqlite.arrivals import NEXT
 from llmcache_jupyter.caches.sqlite.rows import COLUMNS
 
-RECEIVE = f"""INSERT OR REPLACE INTO inbox ({", ".join(COLUMNS)})
-    VALUES ({", ".join(f":{column}" for column in COLUMNS)})"""
+RECEIVE = f"""INSERT INTO inbox (row, {", ".join(COLUMNS)})
+    VALUES ({NEXT}, {", ".join("?" * len(COLUMNS))})"""
 SOMETHING_WAITS = "SELECT EXISTS (SELECT 1 FROM inbox)"
 
-_NOT_FILED = "SELECT count(*) FROM inbox WHERE digest NOT IN (SELECT digest FROM entries)"
+_NOT_FILED = "SELECT count(DISTINCT digest) FROM inbox WHERE digest NOT IN (SELECT digest FROM entries)"
 
 _SOME = 64
 _TOO_MANY = 1_000
@@ -67,9 +68,10 @@ class Clerk:
         self._waiting = 0
         self._last = 0.0
 
-    def arrived(self, waiting: int) -> None:
-        """Note that so many wait by now."""
-        self._waiting, self._last = waiting, time.monotonic()
+    def arrived(self) -> None:
+        """Note that one more waits."""
+        self._waiting += 1
+        self._last = time.monotonic()
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
             self._thread.start()
@@ -84,6 +86,7 @@ class Clerk:
         while self._waiting < _TOO_MANY and (left := self._last + _QUIET - time.monotonic()) > 0:
             if self._closing.wait(min(left, _LOOK_AGAIN)):
                 return
+        self._waiting = 0
         while self._file_some() and not self._closing.wait(_PAUSE):
             pass
 

@@ -34,12 +34,13 @@ COLUMNS = (
 
 _KNOWN = f"""CASE WHEN length(generations) <= {MAX_LENGTH} THEN generations END,
     sent, stored, took, tokens, cell, hits, last_used"""
-# What has just arrived is newer than what was filed. The plus compares the row's own digest, not the index's:
-# where somebody put another file in this one's place, an index may lead to the entry of another key.
-_FOUND = "WHERE row = (SELECT row FROM {0} WHERE digest = ?1) AND +digest = ?1"
-GET = f"""SELECT {_KNOWN} FROM inbox {_FOUND.format("inbox")} UNION ALL
-    SELECT {_KNOWN} FROM entries {_FOUND.format("entries")} LIMIT 1"""
-STORED = """SELECT stored FROM inbox WHERE digest = ?1 UNION ALL
+# What has just arrived, if anywhere in the inbox's row ?2, is newer than what was filed. The plus compares
+# the row's own digest, not the index's: where somebody put another file in this one's place, an index may
+# lead to the entry of another key.
+_ARRIVED = "FROM inbox WHERE row = ?2 AND digest = ?1"
+GET = f"""SELECT {_KNOWN} {_ARRIVED} UNION ALL SELECT {_KNOWN} FROM entries
+    WHERE row = (SELECT row FROM entries WHERE digest = ?1) AND +digest = ?1 LIMIT 1"""
+STORED = f"""SELECT stored {_ARRIVED} UNION ALL
     SELECT stored FROM entries WHERE digest = ?1 LIMIT 1"""
 EXPIRED = """SELECT 1 FROM inbox WHERE stored <= ?1 UNION ALL
     SELECT 1 FROM entries WHERE stored <= ?1 LIMIT 1"""

@@ -90,8 +90,35 @@ def _to_2(connection: sqlite3.Connection) -> None:
     )""")
 
 
+def _to_3(connection: sqlite3.Connection) -> None:
+    """The inbox without an index, its rows numbered on from those of the entries."""
+    connection.execute("ALTER TABLE inbox RENAME TO old_inbox")
+    connection.execute("""CREATE TABLE inbox (
+        row INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL,
+        model TEXT,
+        stored REAL NOT NULL,
+        took REAL,
+        tokens INTEGER,
+        cell TEXT,
+        hits INTEGER NOT NULL,
+        last_used REAL,
+        generations BLOB NOT NULL,
+        sent BLOB,
+        prompt BLOB NOT NULL,
+        llm_string BLOB NOT NULL,
+        answer_text TEXT NOT NULL
+    )""")
+    connection.execute("""INSERT INTO inbox SELECT
+        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entries'), 0)
+            + row_number() OVER (ORDER BY row),
+        digest, model, stored, took, tokens, cell, hits, last_used, generations, sent, prompt, llm_string,
+        answer_text FROM old_inbox""")
+    connection.execute("DROP TABLE old_inbox")
+
+
 Migration = Callable[[sqlite3.Connection], None]
-MIGRATIONS: tuple[Migration, ...] = (_to_1, _to_2)
+MIGRATIONS: tuple[Migration, ...] = (_to_1, _to_2, _to_3)
 
 
 def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
