@@ -29,6 +29,10 @@ class FailingCache(InMemoryCache):
         self._check("get")
         return super().get(key)
 
+    def find(self, key: Key) -> Entry | None:
+        self._check("get")
+        return super().find(key)
+
     def put(self, entry: Entry) -> int:
         self._check("put")
         return super().put(entry)

@@ -14,6 +14,7 @@ class Breaker:
 
     - After a failure nothing is asked for a pause. Then one caller may try, the others keep waiting for it.
     - `timer`: seconds from any beginning.
+    - `is_open`: whether the latest answer was a failure.
     - Safe under threads.
     """
 
@@ -22,11 +23,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._pause = 0.0
         self._until = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the latest answer was a failure."""
-        return self._pause > 0
+        self.is_open = False
 
     @property
     def remaining(self) -> float:
@@ -45,10 +42,13 @@ class Breaker:
 
     def worked(self) -> None:
         """It answered: ask freely again."""
-        self._pause = 0.0
+        with self._lock:
+            self._pause = 0.0
+            self.is_open = False
 
     def failed(self) -> None:
         """It failed: pause, for longer than the last time."""
         with self._lock:
             self._pause = min(max(SHORTEST, 2 * self._pause), LONGEST)
             self._until = self._timer() + self._pause
+            self.is_open = True

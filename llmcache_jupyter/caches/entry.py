@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from llmcache_jupyter.caches.base import BaseCache, run_in_executor
 from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.caches.uses import Use
 
 Key = tuple[str, str]
 SortColumn = Literal["stored", "model", "cell", "prompt", "answer", "tokens", "took", "hits", "last_used"]
@@ -63,10 +64,10 @@ class Entry:
         """The model's name, or None where the configuration does not tell it."""
         return model_name(self.key[1])
 
-    def used(self, at: float) -> Entry:
-        """The entry with one hit more."""
+    def used(self, use: Use) -> Entry:
+        """The entry with these hits more."""
         about = (self.stored, self.sent, self.took, self.tokens, self.cell)
-        entry = Entry(self.key, self.generations, *about, self.hits + 1, at)
+        entry = Entry(self.key, self.generations, *about, self.hits + use.hits, use.last)
         object.__setattr__(entry, "_digest", self._digest)
         return entry
 
@@ -138,6 +139,10 @@ class EntryCache(BaseCache):
     def get(self, key: Key) -> Entry | None:
         """The entry under `key`, or None. An expired entry is none."""
 
+    def find(self, key: Key) -> Entry | None:
+        """`get`, for the answer alone: not all hits may be counted on it. May be cheaper."""
+        return self.get(key)
+
     @abstractmethod
     def put(self, entry: Entry) -> int:
         """Store an entry in place of one with the same key. Returns how many others had to go for it."""
@@ -196,6 +201,10 @@ class EntryCache(BaseCache):
     async def aget(self, key: Key) -> Entry | None:
         """`get`, without blocking the event loop."""
         return await run_in_executor(self.get, key)
+
+    async def afind(self, key: Key) -> Entry | None:
+        """`find`, without blocking the event loop."""
+        return await self.aget(key)
 
     async def aput(self, entry: Entry) -> int:
         """`put`, without blocking the event loop."""

@@ -16,10 +16,11 @@ from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, entry_id
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.selection import select
+from llmcache_jupyter.caches.uses import Use
 
-# The generations, when they were stored, and the Entry where there is one. For what `update` stores it is
-# made when someone looks, because making one at every update costs more than the rest of the update.
-_Stored = tuple[list[Any], float, Entry | None]
+# The generations, when they were stored, the Entry where there is one, and the hits since. An Entry is made
+# when someone looks: making one at every `update` would cost more than the rest of it, and so with hits.
+_Stored = tuple[list[Any], float, Entry | None, Use | None]
 
 
 class InMemoryCache(LimitedCache):
@@ -89,7 +90,7 @@ class InMemoryCache(LimitedCache):
             self._lock.acquire()
             key = (prompt, self._llm_strings.get(llm_string) or self._keep_llm_string(llm_string))
             stored = self._stored
-            stored[key] = (generations, self.clock(), None)
+            stored[key] = (generations, self.clock(), None, None)
             stored.move_to_end(key)
             if self._maxsize is not None and len(stored) > self._maxsize:
                 self._evict()
@@ -124,9 +125,13 @@ class InMemoryCache(LimitedCache):
 
     def get(self, key: Key) -> Entry | None:
         stored = self._stored.get(key)
-        if stored is None or self._is_expired(stored):
+        return None if stored is None or self._is_expired(stored) else _entry(key, stored)
+
+    def find(self, key: Key) -> Entry | None:
+        stored = self._stored.get(key)
+        if stored is None or (self._ttl is not None and self._is_expired(stored)):
             return None
-        return _entry(key, stored)
+        return stored[2] or _entry(key, stored)
 
     def put(self, entry: Entry) -> int:
         prompt, given = entry.key
@@ -137,7 +142,8 @@ class InMemoryCache(LimitedCache):
             if newest is not None and entry.stored < newest[1]:
                 self._newest_is_last = False
             # the same one, where it may be: it knows its digest, or will
-            self._stored[key] = _with_entry(entry if llm_string is given else replace(entry, key=key))
+            kept = entry if llm_string is given else replace(entry, key=key)
+            self._stored[key] = kept.generations, kept.stored, kept, None
             self._stored.move_to_end(key)
             return self._evict()
 
@@ -145,8 +151,12 @@ class InMemoryCache(LimitedCache):
         with self._lock:
             stored = self._stored.get(key)
             if stored is not None and (not self._is_more_than_a_dict or self._use(key, stored)):
-                entry = stored[2] or _entry((key[0], self._llm_strings[key[1]]), stored)
-                self._stored[key] = _with_entry(entry.used(self.clock()))
+                generations, moment, entry, use = stored
+                if use is None:
+                    use = Use()
+                    entry = entry or _entry((key[0], self._llm_strings[key[1]]), stored)
+                    self._stored[key] = generations, moment, entry, use
+                use.count(self.clock())
 
     def delete(self, ids: Iterable[str]) -> int:
         unwanted = set(ids)
@@ -247,10 +257,7 @@ class InMemoryCache(LimitedCache):
         self._newest_is_last = policy == "fifo"
 
 
-def _with_entry(entry: Entry) -> _Stored:
-    return entry.generations, entry.stored, entry
-
-
 def _entry(key: Key, stored: _Stored) -> Entry:
-    generations, moment, entry = stored
-    return Entry(key, generations, moment) if entry is None else entry
+    generations, moment, entry, use = stored
+    entry = entry or Entry(key, generations, moment)
+    return entry if use is None else entry.used(use)

@@ -95,7 +95,19 @@ class TieredCache(LimitedCache):
         return dropped
 
     def get(self, key: Key) -> Entry | None:
-        entry = self._fast.get(key)
+        return self._current(key, self._fast.get(key))
+
+    def find(self, key: Key) -> Entry | None:
+        return self._current(key, self._fast.find(key))
+
+    async def aget(self, key: Key) -> Entry | None:
+        return await self._acurrent(key, self._fast.get(key))
+
+    async def afind(self, key: Key) -> Entry | None:
+        return await self._acurrent(key, self._fast.find(key))
+
+    def _current(self, key: Key, entry: Entry | None) -> Entry | None:
+        """What `fast` has under the key, as far as `slow` still has it; or what `slow` has by now."""
         if entry is not None and key in self._unwritten:
             return entry
         if self._reads.allows():
@@ -105,8 +117,7 @@ class TieredCache(LimitedCache):
                 return self._filled(key, self.slow.get(key))
         return entry
 
-    async def aget(self, key: Key) -> Entry | None:
-        entry = self._fast.get(key)
+    async def _acurrent(self, key: Key, entry: Entry | None) -> Entry | None:
         if entry is not None and key in self._unwritten:
             return entry
         if self._reads.allows():
@@ -119,29 +130,27 @@ class TieredCache(LimitedCache):
     def put(self, entry: Entry) -> int:
         self._keep(entry)
         evicted = self._write(entry)
-        for waiting in self._due():
-            self._write(waiting)
+        self._write_some()
         return evicted
 
     async def aput(self, entry: Entry) -> int:
         self._keep(entry)
         evicted = await self._awrite(entry)
-        for waiting in self._due():
-            await self._awrite(waiting)
+        await self._awrite_some()
         return evicted
 
     def touch(self, key: Key) -> None:
         self._fast.touch(key)
-        for waiting in self._due():  # first: that a hit was counted doesn't show that writing works
-            self._write(waiting)
+        if self._unwritten:  # first: that a hit was counted doesn't show that writing works
+            self._write_some()
         if key not in self._unwritten and self._writes.allows():
             with self._writes:
                 self.slow.touch(key)
 
     async def atouch(self, key: Key) -> None:
         self._fast.touch(key)
-        for waiting in self._due():  # first: that a hit was counted doesn't show that writing works
-            await self._awrite(waiting)
+        if self._unwritten:  # first: that a hit was counted doesn't show that writing works
+            await self._awrite_some()
         if key not in self._unwritten and self._writes.allows():
             with self._writes:
                 await self.slow.atouch(key)
@@ -264,6 +273,14 @@ class TieredCache(LimitedCache):
             elif waits and len(due) < _AT_ONCE:
                 due.append(entry)
         return due
+
+    def _write_some(self) -> None:
+        for entry in self._due():
+            self._write(entry)
+
+    async def _awrite_some(self) -> None:
+        for entry in self._due():
+            await self._awrite(entry)
 
     def _write_due(self) -> None:
         while due := self._due():

@@ -14,8 +14,13 @@ _BOUND = 10_000
 class Use:
     """How many hits an entry had since they were last written, and when the last one was."""
 
-    hits: int
-    last: float
+    hits: int = 0
+    last: float = 0.0
+
+    def count(self, now: float) -> None:
+        """Count a hit."""
+        self.hits += 1
+        self.last = now
 
 
 class Uses:
@@ -37,8 +42,9 @@ class Uses:
     def note(self, digest: bytes, now: float) -> bool:
         """Count a hit. Returns whether it is time to write."""
         with self._lock:
-            use = self._pending.pop(digest, None)
-            self._pending[digest] = Use(1 if use is None else use.hits + 1, now)
+            use = self._pending.pop(digest, None) or Use()
+            use.count(now)
+            self._pending[digest] = use
             self._hits += 1
             if self._since is None:
                 self._since = now

@@ -72,7 +72,7 @@ class PlainAnswers:
             **message,
             "type": self._message.type,
         }
-        answer = twin(self._message, fields, message.keys() - _NO_FIELD)
+        answer = twin(self._message, fields, message.keys() - _NO_FIELD, {})
         about = {"text": self._text(message["content"]), "generation_info": info, "message": answer}
         return twin(self._generation, {**self._generation.__dict__, **about}, {*about})
 

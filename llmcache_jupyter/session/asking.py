@@ -138,10 +138,10 @@ class _Model:
 
     def llm_string(self, given: str, arguments: Mapping[str, Any], traps: Traps) -> str:
         """What `given`, LangChain's text for a call of this model with these arguments, should be."""
-        if self.serialisable:
-            self._refresh()
-        else:
+        if not self.serialisable:
             self._head = self._described_head()
+        elif self._fields is None or not self._is_as_seen(self.ref()):
+            self._refresh()
         if given.startswith(self._head):
             return given
         if not given.startswith('{"'):
@@ -160,8 +160,6 @@ class _Model:
 
     def _refresh(self) -> None:
         model = self.ref()
-        if self._fields is not None and self._is_as_seen(model):
-            return
         now = set_fields(model)
         self._fields = itemgetter(*now) if len(now) > 1 else lambda fields: tuple(fields.get(n) for n in now)
         self._seen = tuple(map(_copied, now.values()))

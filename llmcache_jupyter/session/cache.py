@@ -25,7 +25,7 @@ from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, 
 from llmcache_jupyter.session.isolation import isolated, storable
 from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
-from llmcache_jupyter.session.scope import Mode, check_mode, current_run, scoped_mode
+from llmcache_jupyter.session.scope import Mode, check_mode, current_cell, scoped_mode
 from llmcache_jupyter.session.statistics import Statistics
 from llmcache_jupyter.session.traps import Traps, name_of, spoken_name
 
@@ -38,12 +38,13 @@ _MAX_IN_FLIGHT = 4096
 
 @dataclass(slots=True)  # frozen, it would take four times as long to make
 class _Call:
-    """One call on its way: what is asked, in which mode, by which flight (thread or task)."""
+    """One call on its way: what is asked, in which mode and cell, by which flight (thread or task)."""
 
     key: Key
     sent: str
     llm_string: str
     mode: Mode
+    cell: str | None
     flight: int
 
     @property
@@ -115,7 +116,7 @@ class SessionCache(BaseCache):
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
-        entry = self._guarded("lookup", self.backend.get, call.key)
+        entry = self._guarded("lookup", self.backend.find, call.key)
         if entry is not None and (answer := self._answer(call, entry)):
             self._guarded("touch", self.backend.touch, call.key)
             return answer
@@ -127,7 +128,7 @@ class SessionCache(BaseCache):
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
-        entry = await self._aguarded("lookup", self.backend.aget, call.key)
+        entry = await self._aguarded("lookup", self.backend.afind, call.key)
         if entry is not None and (answer := self._answer(call, entry)):
             await self._aguarded("touch", self.backend.atouch, call.key)
             return answer
@@ -180,7 +181,7 @@ class SessionCache(BaseCache):
 
     def _call(self, prompt: str, llm_string: str, flight: int, caller: FrameType) -> _Call:
         key = canonical_key(prompt, self._models.llm_string(llm_string, caller))
-        return _Call(key, prompt, llm_string, scoped_mode() or self.mode, flight)
+        return _Call(key, prompt, llm_string, scoped_mode() or self.mode, current_cell(), flight)
 
     def _answered(
         self, prompt: str, llm_string: str, flight: int, caller: FrameType
@@ -189,7 +190,7 @@ class SessionCache(BaseCache):
 
         - The model may have changed since: by answering, or by other code.
         """
-        call = _Call(("", ""), prompt, llm_string, scoped_mode() or self.mode, flight)
+        call = _Call(("", ""), prompt, llm_string, scoped_mode() or self.mode, current_cell(), flight)
         with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
             looked_up = self._started.get(call.place)
         if looked_up is None:
@@ -202,7 +203,7 @@ class SessionCache(BaseCache):
         """The entry's generations for the caller alone, with the hit accounted for."""
         answer = self._guarded("copy", isolated, entry.generations)
         if answer:
-            self.events.emit(Hit(entry.id, call.model, _cell_id(), self._clock(), entry.took, entry.tokens))
+            self.events.emit(Hit(entry.id, call.model, call.cell, self._clock(), entry.took, entry.tokens))
         return answer
 
     def _missed(self, call: _Call) -> None:
@@ -215,7 +216,7 @@ class SessionCache(BaseCache):
         if reason != "off":
             self.traps.look_at(call.sent, call.llm_string, call.model)
         self._remember_miss(call, reason, at := self._clock())
-        self.events.emit(Miss(call.id, call.model, _cell_id(), at, reason))
+        self.events.emit(Miss(call.id, call.model, call.cell, at, reason))
         with self._lock:
             self._started[call.place] = self._timer(), call.key[1]
             self._started.move_to_end(call.place)
@@ -229,7 +230,7 @@ class SessionCache(BaseCache):
             fate = self.missed.fate(call.id, at, **limits)
         error = self.failing if reason == "failed" else None
         self.missed.add(
-            MissedCall(call.id, call.key, call.sent, call.model, _cell_id(), at, reason, error, fate)
+            MissedCall(call.id, call.key, call.sent, call.model, call.cell, at, reason, error, fate)
         )
 
     def _entry(self, call: _Call, started: float | None, generations: Sequence[Any]) -> Entry | None:
@@ -247,7 +248,7 @@ class SessionCache(BaseCache):
             sent=None if call.sent == call.key[0] else call.sent,
             took=None if started is None else now - started,
             tokens=total_tokens(kept),
-            cell=_cell_id(),
+            cell=call.cell,
         )
 
     def _stored(self, entry: Entry, evicted: int | None) -> None:
@@ -321,11 +322,6 @@ class SessionCache(BaseCache):
         if text not in self._unwritable:
             self._unwritable.add(text)
             self.warn(f"{text[:1].upper()}{text[1:]}: it is kept in memory, for this kernel alone.")
-
-
-def _cell_id() -> str | None:
-    run = current_run()
-    return run.id if run else None
 
 
 def _replay_error(call: _Call) -> CacheMissError:

@@ -50,7 +50,7 @@ def _copy(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is dict:
-        return _with_copies(value.copy())
+        return _copy_dict(value)
     if kind is list:
         return [_copy(part) for part in value]
     if hasattr(kind, "__pydantic_fields__") and value.__pydantic_private__ is None:
@@ -61,15 +61,19 @@ def _copy(value: Any) -> Any:
 
 
 def _copy_model(model: Any) -> Any:
-    made = twin(model, _with_copies(model.__dict__.copy()), model.__pydantic_fields_set__.copy())
-    if made.__pydantic_extra__:
-        _with_copies(made.__pydantic_extra__)
-    return made
+    extra = model.__pydantic_extra__
+    return twin(
+        model,
+        _copy_dict(model.__dict__),
+        model.__pydantic_fields_set__.copy(),
+        None if extra is None else _copy_dict(extra),
+    )
 
 
-def _with_copies(fields: dict[Any, Any]) -> dict[Any, Any]:
-    """The same dict, its parts replaced by copies."""
-    for name, part in fields.items():
-        if type(part) not in _PLAIN:  # most are: no call for those
-            fields[name] = _copy(part)
-    return fields
+def _copy_dict(given: dict[Any, Any]) -> dict[Any, Any]:
+    copied = given.copy()
+    for name, part in given.items():
+        kind = type(part)
+        if kind not in _PLAIN:  # most are: no call for those
+            copied[name] = _copy_dict(part) if kind is dict else _copy(part)
+    return copied

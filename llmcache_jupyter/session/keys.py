@@ -50,7 +50,8 @@ _schemas: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 
 def canonical_key(prompt: str, llm_string: str) -> Key:
     """The key under which a call that sends the same thing is found, however its history got there."""
-    return _canonical_prompt(prompt), _canonical_llm_string(llm_string)
+    kept = _without_caller_and_secrets(llm_string)
+    return _canonical_prompt(prompt), _with_schemas(kept) if "<class '" in kept else kept
 
 
 @lru_cache(maxsize=256)  # a call asks for it at its lookup and at its update, and again when it is repeated
@@ -94,13 +95,6 @@ def _drop_unsent_of_answer(fields: dict[str, Any]) -> None:
         fields["additional_kwargs"] = additional
     if kept:
         fields["response_metadata"] = kept
-
-
-def _canonical_llm_string(llm_string: str) -> str:
-    kept = _without_caller_and_secrets(llm_string)
-    if "<class '" not in kept:
-        return kept
-    return _CLASS.sub(lambda match: _with_schema(match.group(), match.group(1)), kept)
 
 
 @lru_cache(maxsize=256)
@@ -159,6 +153,10 @@ def _what_is_sent(name: str, value: Any) -> Any:
         if _ADDRESS.search(name):
             return redact(_USER.sub("", value))
     return value
+
+
+def _with_schemas(llm_string: str) -> str:
+    return _CLASS.sub(lambda match: _with_schema(match.group(), match.group(1)), llm_string)
 
 
 def _with_schema(text: str, dotted_name: str) -> str:

@@ -76,13 +76,19 @@ def mode(name: str) -> Iterator[None]:
 
 def scoped_mode() -> Mode | None:
     """The mode of the innermost block or of the cell; None where neither sets one."""
-    run = current_run()
+    run = _run.get() or _foreground
     return _mode.get() or (run.mode if run else None)
 
 
 def current_run() -> CellRun | None:
     """The cell run that the calling code belongs to; None outside of cells."""
     return _run.get() or _foreground
+
+
+def current_cell() -> str | None:
+    """The id of the cell that the calling code belongs to; None outside of cells."""
+    run = _run.get() or _foreground
+    return run.id if run else None
 
 
 def start_run(run: CellRun) -> None:

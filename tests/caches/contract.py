@@ -222,6 +222,20 @@ class CacheContract(InterfaceContract):
         assert cache.get(entry().key) == entry()
         assert cache.get(("absent", "m")) is None
 
+    async def test_find_is_get_but_for_the_hits(self, cache: EntryCache) -> None:
+        async def both(key: Key) -> list[Entry | None]:
+            found = [cache.find(key), await cache.afind(key)]
+            return [one and replace(one, hits=0, last_used=None) for one in found]
+
+        cache.put(entry(text="old"))
+        cache.touch(entry().key)
+        cache.put(entry(took=2.0))
+        cache.touch(entry().key)
+        assert await both(entry().key) == [entry(took=2.0)] * 2
+        assert await both(("absent", "m")) == [None] * 2
+        cache.clear()
+        assert await both(entry().key) == [None] * 2
+
     def test_touch_counts_a_hit_now(self, cache: EntryCache, clock: FakeClock) -> None:
         cache.put(entry(took=2.0))
         clock.advance(1)

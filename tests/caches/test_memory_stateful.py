@@ -107,6 +107,11 @@ class Machine(RuleBasedStateMachine):
         assert self.cache.get(key) == self.reference.find(key, self.clock())
 
     @rule(key=KEYS)
+    def find(self, key: Any) -> None:
+        found, expected = self.cache.find(key), self.reference.find(key, self.clock())
+        assert (found and found.generations) == (expected and expected.generations)
+
+    @rule(key=KEYS)
     def touch(self, key: Any) -> None:
         self.cache.touch(key)
         found = self.reference.find(key, self.clock())

@@ -8,7 +8,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from operator import itemgetter
@@ -145,7 +144,7 @@ class SQLiteCache(LimitedCache):
             return None
         entry = entry_of(key, *found)
         use = self._uses.of(digest)
-        return entry if use is None else replace(entry, hits=entry.hits + use.hits, last_used=use.last)
+        return entry if use is None else entry.used(use)
 
     def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
         digest = key_digest((prompt, llm_string))

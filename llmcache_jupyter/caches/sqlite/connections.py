@@ -92,8 +92,8 @@ class Connections:
 
     def version(self) -> Version | None:
         """What is another one after whatever was written since; None where that cannot be told."""
-        self._check_open()
         if self._is_time_to_look():
+            self._check_open()
             self._follow()
         return self._log_index.version() if self._readers else None
 
