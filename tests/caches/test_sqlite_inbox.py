@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from llmcache_jupyter.caches.sqlite.connections import HURRIED, Connections
 from llmcache_jupyter.caches.sqlite.rows import COLUMNS, row_of
 from llmcache_jupyter.caches.sqlite.schema import MIGRATIONS, prepare
 from tests.caches.contract import FakeClock, answer, entry, texts
+from tests.caches.sqlite_files import wait_until
 
 ALL = Query(limit=None)
 
@@ -50,13 +50,6 @@ def in_inbox(path: Path) -> int:
 
 def clerks() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "llmcache-filing"}
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.01)
 
 
 class TestNotFiled:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from llmcache_jupyter import StoreError
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from tests.caches.contract import FakeClock, answer, entry, texts
-from tests.caches.sqlite_files import make_store, run_sql
+from tests.caches.sqlite_files import make_store, run_sql, wait_until
 
 BESIDE = ("-wal", "-shm")
 
@@ -173,3 +175,58 @@ class TestReplaced:
         cache.close()
         assert stored_in(path) == {"after"}
         assert stored_in(path.with_name("kept.sqlite")) == {"before"}
+
+
+class TestCopiedOver:
+    """`cp lesson.sqlite notes.sqlite`: other content in the same file, while nothing is being stored."""
+
+    @pytest.fixture(autouse=True)
+    def _is_quiet(self, cache: SQLiteCache, path: Path) -> None:
+        for number in range(50):
+            cache.put(entry(f"before {number}"))
+        log = path.with_name(path.name + "-wal")
+        wait_until(lambda: log.stat().st_size == 0)
+        assert cache.lookup(*entry("before 7").key) == answer()
+        make_store(path.with_name("lesson.sqlite"))
+
+    @pytest.fixture(params=["alone", "with another kernel"])
+    def others(
+        self, request: pytest.FixtureRequest, path: Path, clock: FakeClock
+    ) -> Iterator[list[SQLiteCache]]:
+        if request.param == "alone":
+            yield []
+        else:
+            with SQLiteCache(path, clock=clock) as other:
+                assert other.lookup(*entry("before 7").key) == answer()
+                yield [other]
+
+    def test_what_is_there_now_is_served(
+        self, cache: SQLiteCache, others: list[SQLiteCache], path: Path, clock: FakeClock
+    ) -> None:
+        shutil.copyfile(path.with_name("lesson.sqlite"), path)
+        clock.advance(1)
+        for one in (cache, *others):
+            assert one.lookup(*entry("before 7").key) is None
+            assert one.lookup(*entry("prompt 0").key) == answer()
+            assert one.entries().total == 5
+
+    def test_what_is_stored_afterwards_is_added_to_it(
+        self, cache: SQLiteCache, others: list[SQLiteCache], path: Path
+    ) -> None:
+        shutil.copyfile(path.with_name("lesson.sqlite"), path)
+        for one in (cache, *others):
+            one.put(entry(f"after {id(one)}"))
+            assert one.lookup(*entry("prompt 0").key) == answer()
+        after = {f"after {id(one)}" for one in (cache, *others)}
+        for one in (cache, *others):
+            one.close()
+        assert stored_in(path) == {*after, *(f"prompt {number}" for number in range(5))}
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+    def test_something_else_is_left_as_it_is(self, cache: SQLiteCache, path: Path) -> None:
+        path.write_text("The user's own notes.\n" * 1000)
+        with pytest.raises(StoreError, match="no SQLite file"):
+            cache.put(entry("after"))
+        cache.close()
+        assert path.read_text() == "The user's own notes.\n" * 1000

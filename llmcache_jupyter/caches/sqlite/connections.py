@@ -51,7 +51,8 @@ class Connections:
     - A fork closes them before, but for those that another thread is using: the child would take its parent's
       locks for its own, and write to a log that the parent clears away. Each opens its own again.
     - They follow the path: a file that was deleted, moved or replaced is left, and what is there by then is
-      used. Writing notices at once, reading after a second.
+      used; also what was copied over it while its log was empty. Writing notices at once, reading after a
+      second.
     - `prepare` makes a store of what is at `path`, or of nothing. `on_fork` is called in the child.
 
     All methods raise StoreError, with what to do, where SQLite fails.
@@ -69,6 +70,7 @@ class Connections:
         self._on_fork = on_fork
         self._clock = clock
         self._file = identity(path)
+        self._rest: tuple[tuple[int, int], bytes] | None = None  # the file and the log's index at rest
         self._log_index = LogIndex(path)
         self._looked = clock()
         self._closed = False
@@ -130,7 +132,10 @@ class Connections:
     def empty_log(self) -> None:
         """Have all of it in the file itself, where no other process is in the way."""
         with self._write_lock, suppress(sqlite3.Error, StoreError):
-            self._open_writer(HURRIED).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            emptied = self._open_writer(HURRIED).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            about, version = _look_at(self.path), self._log_index.version()
+            if emptied == [(0, 0, 0)] and about is not None and version is not None:
+                self._rest = _contents(about), version[1]
 
     def store(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
         """Have one statement store a row: a transaction of its own. Returns the row's number."""
@@ -151,7 +156,8 @@ class Connections:
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was prepared."""
-        return self._file is not None and identity(self.path) == self._file
+        about = _look_at(self.path)
+        return about is not None and _identity(about) == self._file and not self._is_copied_over(about)
 
     def before_fork(self) -> None:
         """Close what is not in use, and let nothing be written until the fork is done."""
@@ -237,13 +243,26 @@ class Connections:
                 return
             self._close_readers()
             self._readers = []
-            writer, self._writer, self._file = self._writer, None, None
+            writer, self._writer, self._file, self._rest = self._writer, None, None, None
             if writer is not None:
                 with suppress(sqlite3.Error):  # its log must be no other file's
                     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 writer.close()
             self._prepare(self.path)
             self._file = identity(self.path)
+
+    def _is_copied_over(self, about: os.stat_result) -> bool:
+        """Whether something else than a store wrote to the file, which changed though its log did not.
+
+        - That can be told from when the log was emptied until the next transaction.
+        """
+        if self._rest is None or self._rest[0] == _contents(about):
+            return False
+        version = self._log_index.version()
+        if version is not None and version[1] == self._rest[1]:
+            return True
+        self._rest = None
+        return False
 
     def _close_readers(self) -> None:
         while self._readers:
@@ -278,11 +297,24 @@ class Connections:
 
 def identity(path: Path) -> tuple[int, int] | None:
     """What tells the file at `path` from any other; None where there is none."""
+    about = _look_at(path)
+    return None if about is None else _identity(about)
+
+
+def _look_at(path: Path) -> os.stat_result | None:
     try:
-        about = path.stat()
+        return path.stat()
     except OSError:
         return None
+
+
+def _identity(about: os.stat_result) -> tuple[int, int]:
     return about.st_dev, about.st_ino
+
+
+def _contents(about: os.stat_result) -> tuple[int, int]:
+    """What is another one when a file was written to."""
+    return about.st_size, about.st_mtime_ns
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
