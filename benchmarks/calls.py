@@ -18,9 +18,8 @@ from llmcache_jupyter import Session
 CALLS = 20
 """Calls in a pass."""
 
-QUESTION: list[BaseMessage] = [HumanMessage("What is the capital of France?")]
-_ASKED = {
-    "a short question": QUESTION,
+ASKED: dict[str, list[BaseMessage]] = {
+    "a short question": [HumanMessage("What is the capital of France?")],
     "a chat's third turn": conversation("Now show it for one customer only, as a bar chart."),
 }
 
@@ -28,10 +27,10 @@ _ASKED = {
 def hits(rounds: int) -> Iterator[Row]:
     """A short question, and the third turn of a chat."""
     session = Session()
-    for what, messages in _ASKED.items():
+    for what, messages in ASKED.items():
         result = compared(session, messages, rounds)
         yield Row(f"hit, {what}", result.ours, result.other, result.ratio, Target(1.15))
-    assert session.status().counts.misses == len(_ASKED)
+    assert session.status().counts.misses == len(ASKED)
 
 
 def compared(session: Session, messages: list[BaseMessage], rounds: int) -> Comparison:
