@@ -25,6 +25,8 @@ from llmcache_jupyter.session.function_code import (
     is_installed,
     is_own,
     kept_by,
+    own_functions_of,
+    read_by,
 )
 
 _DEEPEST = 8
@@ -35,6 +37,7 @@ _OF_CLASSES = frozenset({"model_config", "model_fields", "model_computed_fields"
 _ALIKE = frozenset({"_thread.lock", "_thread.RLock", "pydantic_core._pydantic_core.PydanticUndefinedType"})
 _TOLD_BY_REPR = frozenset({"builtins", "types", "typing"})
 _PLAIN = frozenset({type(None), bool, int, float, str, list, tuple, dict, set, frozenset})
+_CONSTANTS = frozenset({type(None), bool, int, float, str, bytes})
 _FUNCTIONS = frozenset({FunctionType, property, staticmethod, classmethod})
 
 Opaque = Callable[[Any], str]
@@ -158,6 +161,7 @@ class _Known(NamedTuple):
 
     own: tuple[bool, ...]
     counters: frozenset[str]
+    reads: list[tuple[ref[FunctionType], str]]
     ids: list[int]
     held: list[Any]
     code: Code | None
@@ -172,6 +176,8 @@ def code_of(cls: type) -> Code | None:
     - Comments and layout make no difference, and neither does running the cell or loading the module again.
     - What its methods keep is part of it: default values, variables of the function around them. Where no
       data stands for that, it is `{"<object>": digest}`, of this class object alone.
+    - So are the functions and classes of the user's own that it uses, and the constants: global variables
+      whose value is text, a number or a tuple. What is named like a secret is not.
     - A member that is replaced, or patched as `%autoreload` does, gives another digest at once.
     - What is installed has no code: its name is enough.
     """
@@ -182,16 +188,18 @@ def code_of(cls: type) -> Code | None:
 
 
 def _ids_of(cls: type, known: _Known) -> list[int]:
-    return list(map(id, _members(compress(cls.__mro__, known.own), known.counters)))
+    members = _members(compress(cls.__mro__, known.own), known.counters)
+    return list(map(id, members + _values_read(known.reads)))
 
 
 def _look_at(cls: type) -> _Known:
     which = tuple(is_own(part.__module__) for part in cls.__mro__)
     if not any(which):
-        return _Known((), frozenset(), [], [], None)
+        return _Known((), frozenset(), [], [], [], None)
     own = list(compress(cls.__mro__, which))
     counters = frozenset(name for part in own for code in _codes_in(part) for name in counters_in(code))
-    members = _members(own, counters)
+    reads = [(ref(function), name) for function, name in read_by(_functions_in(own))]
+    members = _members(own, counters) + _values_read(reads)
     ids = list(map(id, members))
     unnamed: list[str] = []
 
@@ -202,7 +210,17 @@ def _look_at(cls: type) -> _Known:
 
     digest = _code_within(cls, opaque, set())
     code: Code | None = {"<object>": digest} if unnamed and digest else digest
-    return _Known(which, counters, ids, [_held(member, ids) for member in members], code)
+    held = [_held(member, ids) for member in members]
+    return _Known(which, counters, reads, ids, held, code)
+
+
+def _values_read(reads: Iterable[tuple[ref[FunctionType], str]]) -> list[Any]:
+    values: list[Any] = []
+    for knows, name in reads:
+        if (function := knows()) is not None:
+            value = function.__globals__.get(name)
+            values += value, getattr(value, "__code__", None)  # which `%autoreload` replaces
+    return values
 
 
 def _held(member: Any, ids: list[int]) -> Any:
@@ -244,7 +262,35 @@ def _code_within(cls: type, opaque: Opaque, within: set[type]) -> str | None:
     def tell(value: Any) -> str:
         return json.dumps(Description(opaque, within).of(value), sort_keys=True)
 
-    return _digest("\n".join(_class_text(part, tell) for part in own)) if own else None
+    if not own:
+        return None
+    return _digest("\n".join([*(_class_text(part, tell) for part in own), *_texts_read(own, within)]))
+
+
+def _functions_in(classes: Iterable[type]) -> list[FunctionType]:
+    members = (member for cls in classes for member in vars(cls).values())
+    return [function for member in members for function in functions_of(member)]
+
+
+def _texts_read(classes: Iterable[type], within: set[type]) -> list[str]:
+    """What the classes' functions read of the world around them, a line each, as far as it is told."""
+    found = {}
+    for function, name in read_by(_functions_in(classes)):
+        if not SECRET_NAME.search(name) and (text := _text_read(function.__globals__.get(name), within)):
+            found[f"{function.__module__} {name}"] = text
+    return [f"{name} = {text}" for name, text in sorted(found.items())]
+
+
+def _text_read(value: Any, within: set[type]) -> str | None:
+    if functions := own_functions_of(value):
+        return "\n".join(map(code_of_function, functions))
+    if isinstance(value, type):
+        return _code_within(value, class_name, within)
+    return repr(value) if _is_constant(value) else None
+
+
+def _is_constant(value: Any) -> bool:
+    return type(value) in _CONSTANTS or (type(value) is tuple and all(map(_is_constant, value)))
 
 
 def _text_of_opaque(value: Any) -> str | None:

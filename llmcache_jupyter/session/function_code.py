@@ -8,13 +8,14 @@ import io
 import sys
 import sysconfig
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial, partialmethod
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 _MOST_WRAPPED = 8
+_MOST_FUNCTIONS = 200
 _LAYOUT = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
 }  # fmt: skip
@@ -84,6 +85,51 @@ def counters_in(code: CodeType) -> Iterator[str]:
     for part in code.co_consts:
         if isinstance(part, CodeType):
             yield from counters_in(part)
+
+
+def read_by(functions: Iterable[FunctionType]) -> list[tuple[FunctionType, str]]:
+    """The global variables that these functions read, and the functions of the user's own that they call.
+
+    - Each as a function that knows it, and its name. What one of them sets is left out: it counts something.
+    """
+    found: dict[tuple[int, str], FunctionType] = {}
+    counted: set[tuple[int, str]] = set()
+    left = list(functions)
+    for function in left:
+        around = function.__globals__
+        reads, sets = globals_in(function.__code__)
+        counted |= {(id(around), name) for name in sets}
+        for name in sorted(reads & around.keys()):
+            if (id(around), name) not in found and not name.startswith("__"):
+                found[id(around), name] = function
+                if len(left) < _MOST_FUNCTIONS:
+                    left += own_functions_of(around[name])
+    return [(function, place[1]) for place, function in found.items() if place not in counted]
+
+
+def own_functions_of(value: Any) -> list[FunctionType]:
+    """The functions that the value is made of, where the notebook, or a module beside it, defines them."""
+    if isinstance(value, type | ModuleType):
+        return []
+    return [function for function in functions_of(value) if is_own(function.__module__ or "")]
+
+
+def globals_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the global variables that the code reads, and of those that it sets."""
+    used: dict[str, set[str]] = {"LOAD": set(), "STORE": set()}
+    for part in _parts_of(code):
+        for instruction in dis.get_instructions(part):
+            kind, _, place = instruction.opname.partition("_")
+            if kind in used and place == "GLOBAL":
+                used[kind].add(instruction.argval)
+    return frozenset(used["LOAD"]), frozenset(used["STORE"])
+
+
+def _parts_of(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _parts_of(part)
 
 
 def code_of_function(function: Any) -> str:

@@ -49,8 +49,8 @@ class Traps:
             model,
             "{who}: LangChain's configuration string says nothing about this model but its "
             "kind. Here such models "
-            "are told apart by their class, its code and their fields; what an answer depends "
-            "on besides (a global "
+            "are told apart by their class, its code with the functions and constants that it uses, "
+            "and their fields; what an answer depends on besides (a list or an object in a global "
             "variable, a file) is not seen. `cache=False` on the model takes it out.",
         )
 

@@ -1,0 +1,142 @@
+"""Models of a notebook's own whose code uses what other cells define: a change there is another model."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import ref
+
+import pytest
+
+from llmcache_jupyter import SessionCache
+
+MODEL = """
+from langchain_core.language_models.llms import LLM
+
+class Mine(LLM):
+    @property
+    def _llm_type(self):
+        return "mine"
+
+    def _call(self, prompt, *args, **kwargs):
+        ASKED.append(prompt)
+        return f"ANSWER"
+
+mine = Mine()
+"""
+
+
+class Notebook:
+    """Cells that define things in `__main__`, and a model whose answer is an expression of them."""
+
+    def __init__(self, *cells: str, answer: str) -> None:
+        self.names: dict[str, Any] = {"__name__": "__main__", "ASKED": []}
+        self.run(*cells, MODEL.replace("ANSWER", answer))
+
+    def run(self, *cells: str) -> None:
+        for cell in cells:
+            exec(compile(cell, "<cell>", "exec"), self.names)
+
+    def ask(self) -> str:
+        return str(self.names["mine"].invoke("Hi"))
+
+    @property
+    def asked(self) -> int:
+        return len(self.names["ASKED"])
+
+
+@pytest.fixture(autouse=True)
+def _cached(cache: SessionCache) -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+CHANGES = {
+    "a function": ("def say(): return 1", "def say(): return 2", "{say()}"),
+    "one that it calls": (
+        "def deep(): return 1\ndef say(): return deep()", "def deep(): return 2", "{say()}",
+    ),
+    "one that is wrapped": (
+        "from functools import cache\n@cache\ndef say(): return 1", "@cache\ndef say(): return 2", "{say()}",
+    ),
+    "in a comprehension": ("def say(): return 1", "def say(): return 2", "{[say() for _ in 'a']}"),
+    "a class": (
+        "class Say:\n    def it(self): return 1", "class Say:\n    def it(self): return 2", "{Say().it()}",
+    ),
+    "a number": ("LEVEL = 1", "LEVEL = 2", "{LEVEL}"),
+    "a text": ("SYSTEM = 'Be short.'", "SYSTEM = 'Be long.'", "{SYSTEM}"),
+    "a tuple": ("WORDS = ('a', 1)", "WORDS = ('a', 2)", "{WORDS}"),
+    "a constant that a function reads": (
+        "LEVEL = 1\ndef say(): return LEVEL", "LEVEL = 2", "{say()}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after", "answer"), CHANGES.values(), ids=CHANGES)
+class TestAChange:
+    def test_it_is_another_model(self, before: str, after: str, answer: str) -> None:
+        notebook = Notebook(before, answer=answer)
+        first = notebook.ask()
+        assert (notebook.ask(), notebook.asked) == (first, 1)
+        notebook.run(after)
+        second = notebook.ask()
+        assert (second != first, notebook.asked) == (True, 2)
+        notebook.run(before)
+        assert (notebook.ask(), notebook.asked) == (first, 2)
+
+    def test_the_same_cells_in_another_kernel_are_the_same_model(
+        self, before: str, after: str, answer: str
+    ) -> None:
+        first = Notebook(before, answer=answer).ask()
+        again = Notebook(before, answer=answer)
+        assert (again.ask(), again.asked) == (first, 0)
+        other = Notebook(before, after, answer=answer)
+        assert (other.ask() != first, other.asked) == (True, 1)
+
+
+KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
+    "a count of its own": (
+        "COUNT = 0\ndef say():\n    global COUNT\n    COUNT += 1\n    return 1", lambda _: None, "{say()}",
+    ),
+    "a list that it fills": (
+        "SEEN = []\ndef say():\n    SEEN.append(1)\n    return 1", lambda _: None, "{say()}",
+    ),
+    "a key": ("API_KEY = 'sk-1'", lambda notebook: notebook.run("API_KEY = 'sk-2'"), "{bool(API_KEY)}"),
+    "an object": ("CLIENT = object()", lambda notebook: notebook.run("CLIENT = object()"), "{bool(CLIENT)}"),
+    "a module": ("import math", lambda notebook: notebook.run("import math"), "{math.pi}"),
+    "functions that call each other": (
+        "def a(n): return n and b(n - 1)\ndef b(n): return n and a(n - 1)", lambda _: None, "{a(3)}",
+    ),
+    "the class itself": ("", lambda _: None, "{Mine.__name__}"),
+    "what is not there yet": ("def say(n=1): return n or missing", lambda _: None, "{say()}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "change", "answer"), KEPT.values(), ids=KEPT)
+def test_what_makes_no_other_model(cell: str, change: Callable[[Notebook], None], answer: str) -> None:
+    notebook = Notebook(cell, answer=answer)
+    first = notebook.ask()
+    change(notebook)
+    assert (notebook.ask(), notebook.asked) == (first, 1)
+    again = Notebook(cell, answer=answer)
+    assert (again.ask(), again.asked) == (first, 0)
+
+
+def test_code_that_is_patched_in_place() -> None:
+    """As `%autoreload` does."""
+    notebook = Notebook("def say(): return 1", answer="{say()}")
+    assert notebook.ask() == "1"
+    notebook.names["say"].__code__ = (lambda: 2).__code__
+    assert notebook.ask() == "2"
+
+
+def test_the_names_of_before_are_not_kept_alive() -> None:
+    notebook = Notebook("def say(): return 1", answer="{say()}")
+    notebook.ask()
+    gone = ref(notebook.names["Mine"])
+    notebook.names.clear()
+    gc.collect()
+    assert gone() is None
