@@ -282,10 +282,16 @@ def _texts_read(classes: Iterable[type], within: set[type]) -> list[str]:
 
 
 def _text_read(value: Any, within: set[type]) -> str | None:
-    if functions := own_functions_of(value):
-        return "\n".join(map(code_of_function, functions))
+    def opaque(part: Any) -> str:
+        return class_name(type(part))
+
+    def tell(part: Any) -> str:
+        return json.dumps(Description(opaque, within).of(part), sort_keys=True)
+
+    if own_functions_of(value):
+        return "\n".join(_member_texts("", value, tell))
     if isinstance(value, type):
-        return _code_within(value, class_name, within)
+        return _code_within(value, opaque, within)
     return repr(value) if _is_constant(value) else None
 
 

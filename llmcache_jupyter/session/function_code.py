@@ -97,6 +97,8 @@ def read_by(functions: Iterable[FunctionType]) -> list[tuple[FunctionType, str]]
     left = list(functions)
     for function in left:
         around = function.__globals__
+        if not is_own(str(around.get("__name__"))):  # a decorator that is installed
+            continue
         reads, sets = globals_in(function.__code__)
         counted |= {(id(around), name) for name in sets}
         for name in sorted(reads & around.keys()):

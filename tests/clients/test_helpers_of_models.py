@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 from weakref import ref
 
@@ -54,6 +56,14 @@ def _cached(cache: SessionCache) -> Iterator[None]:
         yield
 
 
+DECORATED = """
+from functools import wraps
+def ends(function):
+    def ended(): return function() + {0!r}
+    return wraps(function)(ended)
+@ends
+def say(): return "a"
+"""
 CHANGES = {
     "a function": ("def say(): return 1", "def say(): return 2", "{say()}"),
     "one that it calls": (
@@ -61,6 +71,12 @@ CHANGES = {
     ),
     "one that is wrapped": (
         "from functools import cache\n@cache\ndef say(): return 1", "@cache\ndef say(): return 2", "{say()}",
+    ),
+    "one that is decorated": (
+        DECORATED.format("!"), DECORATED.format("?"), "{say()}",
+    ),
+    "one that was made": (
+        "def make(n):\n    def made(): return n\n    return made\nsay = make(1)", "say = make(2)", "{say()}",
     ),
     "in a comprehension": ("def say(): return 1", "def say(): return 2", "{[say() for _ in 'a']}"),
     "a class": (
@@ -123,6 +139,27 @@ def test_what_makes_no_other_model(cell: str, change: Callable[[Notebook], None]
     assert (notebook.ask(), notebook.asked) == (first, 1)
     again = Notebook(cell, answer=answer)
     assert (again.ask(), again.asked) == (first, 0)
+
+
+INSTALLED = """
+from functools import wraps
+VERSION = 1
+def retried(function):
+    @wraps(function)
+    def tried(): return VERSION and function()
+    return tried
+"""
+
+
+def test_what_an_installed_decorator_reads_is_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = ModuleType("retries")
+    installed.__file__ = pytest.__file__
+    exec(compile(INSTALLED, pytest.__file__, "exec"), vars(installed))
+    monkeypatch.setitem(sys.modules, "retries", installed)
+    notebook = Notebook("from retries import retried\n@retried\ndef say(): return 1", answer="{say()}")
+    assert notebook.ask() == "1"
+    vars(installed)["VERSION"] = 2
+    assert (notebook.ask(), notebook.asked) == ("1", 1)
 
 
 def test_code_that_is_patched_in_place() -> None:
