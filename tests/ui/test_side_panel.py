@@ -77,7 +77,10 @@ def test_delete_clear_and_switch_from_the_panel(open_cells: OpenCells, extension
 
 
 def test_a_store_that_fails_is_told(open_cells: OpenCells, extension: ExtensionPage) -> None:
-    breaking = "def fail(*_): raise OSError('disk full')\nsession.cache.backend.get = fail"
+    breaking = (
+        "def fail(*_): raise OSError('disk full')\n"
+        "session.cache.backend.get = session.cache.backend.find = fail"
+    )
     notebook = filled(open_cells, breaking, "ask('The capital of France?')")
     extension.open()
     notebook.run(4)
