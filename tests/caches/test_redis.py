@@ -119,6 +119,13 @@ class TestAddress:
             RedisCache(url)
         assert "hush" not in str(told.value)
 
+    @pytest.mark.parametrize("option", ["nmspace=team", "db=first", "socket_timeout=soon"])
+    def test_an_option_that_redis_py_does_not_know_is_told_at_once(self, option: str) -> None:
+        name = option.partition("=")[0]
+        with pytest.raises(StoreError, match=rf"{name}\W.*in the address after the \?") as told:
+            RedisCache(f"redis://:hush@host/0?{option}")
+        assert "hush" not in str(told.value)
+
     @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
     def test_a_timeout_that_cannot_be(self, timeout: float) -> None:
         with pytest.raises(InvalidSettingError, match="number of seconds greater than 0"):

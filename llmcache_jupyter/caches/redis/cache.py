@@ -52,7 +52,8 @@ class RedisCache(LimitedCache):
 
     Raises:
         InvalidSettingError: `url`, `namespace`, `ttl` or `timeout` cannot be.
-        StoreError: redis-py is not installed; and, from all methods, whatever fails on the way to the server.
+        StoreError: redis-py is not installed, or does not know an option in `url`; and, from all methods,
+            whatever fails on the way to the server.
         EncodingError: `put` and `update`, for an answer that JSON cannot hold.
     """
 

@@ -148,22 +148,27 @@ def connecting(url: str, timeout: float) -> Callable[[], Any]:
     """What connects to the server at `url`, as `Connections` wants it."""
 
     def connect() -> Any:
-        from redis import ConnectionPool
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        pool = ConnectionPool.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-        connection = _timed(pool.connection_class)(**pool.connection_kwargs)
+        connection = unconnected(url, timeout)
         connection.connect()
         return connection
 
     return connect
+
+
+def unconnected(url: str, timeout: float) -> Any:
+    """A connection to the server at `url` that is still to be made.
+
+    Raises:
+        Exception: redis-py's, for options in `url` that it does not take.
+    """
+    from redis import ConnectionPool
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    pool = ConnectionPool.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0), protocol=2
+    )
+    return _timed(pool.connection_class)(**pool.connection_kwargs)
 
 
 @cache

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from llmcache_jupyter.caches.redis.connections import Command, Connections, connecting
+from llmcache_jupyter.caches.redis.connections import Command, Connections, connecting, unconnected
 from llmcache_jupyter.caches.redis.failures import is_answer, store_error
 from llmcache_jupyter.caches.redis.loop import LoopThread
 from llmcache_jupyter.errors import StoreError
@@ -30,7 +30,7 @@ class Server:
     - Many may `aask` at once: they wait on one loop of its own, not on threads.
 
     Raises:
-        StoreError: redis-py is not installed.
+        StoreError: redis-py is not installed, or does not take what `url` says after the `?`.
     """
 
     def __init__(self, url: str, name: str, timeout: float, on_fork: Callable[[], None]) -> None:
@@ -39,6 +39,7 @@ class Server:
         self._timeout = timeout
         self._on_fork = on_fork
         _import()
+        _check(url, name, timeout)
         self._connections = Connections(connecting(url, timeout), timeout)
         self._begin()
         _servers.add(self)
@@ -138,6 +139,16 @@ def _import() -> Any:
             'A store on a server needs redis-py: pip install "llmcache-jupyter[redis]".'
         ) from None
     return redis
+
+
+def _check(url: str, name: str, timeout: float) -> None:
+    try:
+        unconnected(url, timeout)
+    except Exception as error:  # its text names the option, and holds no value
+        raise StoreError(
+            f"{name} cannot be asked so ({error}): correct what stands in the address after the ?, "
+            "for example ?namespace=team&timeout=0.5."
+        ) from None
 
 
 def _client(url: str) -> Any:
