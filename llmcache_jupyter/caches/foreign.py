@@ -27,7 +27,10 @@ class ForeignCache(EntryCache):
     - `cache` alone decides what is a hit. What is known about an entry, and which entries there are, is what
       passed through here.
     - `cache` cannot remove a single entry: what is deleted is a miss from here on, until it is stored again.
+    - `clear` empties all of `cache`, with what others stored there and never passed through here.
     """
+
+    shared = True
 
     def __init__(self, cache: Caching, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock

@@ -288,6 +288,10 @@ class SessionCache(BaseCache):
         """Note that the store does `operation` again."""
         self._failing.pop(operation, None)
 
+    def store_left(self) -> None:
+        """Note that another store takes its place: what that one fails at is news."""
+        self._failing.clear()
+
     def store_failed(self, operation: str, error: Exception) -> None:
         """Tell that the store failed: once, until what failed works again.
 
@@ -313,7 +317,8 @@ class SessionCache(BaseCache):
     def warn(self, message: str) -> None:
         """Show the user a CacheWarning. It breaks no cell, even where warnings are errors."""
         try:
-            warnings.warn(message, CacheWarning, stacklevel=5)
+            # not `warn`: that shows a text once for each line of code, and a line of this package's with it
+            warnings.warn_explicit(message, CacheWarning, "<llmcache>", 1)
         except CacheWarning:
             logger.warning(message)
 

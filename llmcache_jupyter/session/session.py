@@ -79,6 +79,7 @@ class Session(Browsing):
             on_switch=partial(setattr, self.cache, "backend"),
             on_failure=self.cache.store_failed,
             on_recovery=self.cache.store_works,
+            on_leave=self.cache.store_left,
         )
         self._store: StoreSpec | None = None
         self.active = False

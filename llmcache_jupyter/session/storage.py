@@ -7,6 +7,7 @@ from contextlib import suppress
 from os import PathLike
 
 from llmcache_jupyter.caches import EntryCache, InMemoryCache, Query
+from llmcache_jupyter.caches.foreign import ForeignCache
 from llmcache_jupyter.caches.limits import LimitedCache, Limits
 from llmcache_jupyter.caches.tiered import OnFailure, OnRecovery, TieredCache
 from llmcache_jupyter.errors import StoreError
@@ -27,11 +28,13 @@ class Storage:
         on_switch: Callable[[LimitedCache], None],
         on_failure: OnFailure,
         on_recovery: OnRecovery,
+        on_leave: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._on_switch = on_switch
         self._on_failure = on_failure
         self._on_recovery = on_recovery
+        self._on_leave = on_leave
         self._memory = InMemoryCache(clock=clock)
         self._spec: StoreSpec | None = None
         self._store: EntryCache | None = None
@@ -49,6 +52,7 @@ class Storage:
 
         - The store that is open already stays open. What memory alone held goes into a store, and so does
           what the one before could not be given; what came from it does not.
+        - `on_leave` is called when the new one is open: how the one before failed is past.
         - `on_switch` is told the new backend as soon as it has all that. Then the store before is closed.
         - Returns how many entries were in a store that was opened, or None: none was, or it cannot tell.
 
@@ -59,6 +63,7 @@ class Storage:
         if spec == self._spec:
             return None
         if spec is None:
+            self._on_leave()
             self._switch(self._memory, self._memory, None, None)
             return None
         try:
@@ -66,6 +71,7 @@ class Storage:
         except StoreError as error:
             self.problem = str(error)
             raise
+        self._on_leave()
         earlier, restored = self.backend, self._count(store)
         fast = InMemoryCache(
             maxsize=earlier.maxsize, policy=earlier.policy, ttl=earlier.ttl, clock=self._clock
@@ -93,6 +99,8 @@ class Storage:
 
     @staticmethod
     def _count(store: EntryCache) -> int | None:
+        if isinstance(store, ForeignCache):  # it lists only what passed through it
+            return None
         try:
             return len(store)
         except Exception:  # it fails: the first call tells

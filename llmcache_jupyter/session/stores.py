@@ -29,6 +29,8 @@ def check_store(store: StoreSpec) -> StoreSpec:
         raise InvalidSettingError("A session's own cache cannot be its store: name the store behind it.")
     if isinstance(store, str | PathLike):
         _check_address(fspath(store))
+    elif isinstance(store, type):
+        raise InvalidSettingError(f"A store is a cache, not its class: {store.__name__}(…) makes one.")
     elif not isinstance(store, Caching):
         raise InvalidSettingError(
             f"A store is a file's name, a redis:// address or a cache, not {type(store).__name__}."

@@ -88,6 +88,10 @@ def store_values(session: Session, values: dict[str, Any]) -> None:
         session.cache.update(prompt, X, [Generation(prompt, {"when": value})])
 
 
+def complaints(session: Session) -> tuple[str | None, tuple[str, ...]]:
+    return session.store_failing, session.status().notes
+
+
 def listed(session: Session) -> list[str]:
     return sorted(texts(session.entries(Query(limit=None)).entries))
 
@@ -239,7 +243,7 @@ class TestFile:
 
 
 class TestNoGood:
-    @pytest.mark.parametrize("store", ["http://host/x", "mysql://host", "", 3, b"x", object])
+    @pytest.mark.parametrize("store", ["http://host/x", "mysql://host", "", 3, b"x", object, LangChainCache])
     def test_what_cannot_be_a_store_changes_nothing(self, kernels: Kernels, store: Any) -> None:
         session, _ = kernels.start(store="notes.sqlite")
         with pytest.raises(InvalidSettingError, match="store"):
@@ -274,6 +278,16 @@ class TestNoGood:
         with pytest.warns(CacheWarning, match="is a folder: name a file"):
             session, _ = kernels.start(store="folder")
         assert [ask(session, "b"), ask(session, "b")] == [None, "re: b"]
+
+    def test_a_cell_that_is_run_again_says_so_again(self, kernels: Kernels) -> None:
+        Path("folder").mkdir()
+        session, _ = kernels.start()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("default")  # as in a notebook
+            for _ in range(2):
+                session.activate(store="folder")
+        assert ["is a folder" in str(one.message) for one in told] == [True, True]
+        assert {one.filename for one in told} == {"<llmcache>"}  # no line of this package's is shown with it
 
     def test_warnings_that_are_errors_break_nothing(self, kernels: Kernels) -> None:
         with warnings.catch_warnings():
@@ -334,6 +348,28 @@ class TestFailing:
         assert "disk full" in note
         assert note.endswith("It is asked again in 1 s, and 2 of the entries wait to be written.")
 
+    def test_another_store_does_not_inherit_its_failure(self, kernels: Kernels) -> None:
+        session, _ = kernels.start()
+        with pytest.warns(CacheWarning):
+            asked_of(session, FailingCache("get", "put", "touch", "len"), "a")
+        assert complaints(session) != (None, ())
+        asked_of(session, "notes.sqlite", "ab")
+        assert complaints(session) == (None, ())
+        with pytest.warns(CacheWarning, match="disk full"):  # and what the next one fails at is news
+            asked_of(session, FailingCache("get"), "c")
+        session.activate(store=None)
+        assert complaints(session) == (None, ())
+
+    def test_a_second_outage_is_told_like_the_first(self, kernels: Kernels, clock: FakeClock) -> None:
+        session, _ = kernels.start()
+        session.cache.backend = store = FailingCache()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("default")  # as in a notebook
+            for broken in ({"get"}, set(), {"get"}):
+                store.broken = broken
+                ask(session, "a")
+        assert ["disk full" in str(one.message) for one in told] == [True, True]
+
     def test_what_it_cannot_hold_is_told_once_for_each_type(self, kernels: Kernels) -> None:
         session, _ = kernels.start(store="notes.sqlite")
         values: dict[str, Any] = {"a": {1, 2}, "b": {3}, "c": {4}, "d": b""}
@@ -356,13 +392,24 @@ class TestCaches:
         other = LangChainCache()
         other.update("a", X, answer("from before"))
         session, activation = kernels.start(store=other)
-        assert activation == Activation(kept=0, dropped=0, restored=0)
+        assert activation == Activation(kept=0, dropped=0, restored=None)  # how many it holds, it cannot tell
         assert session.status().store == "InMemoryCache of langchain_core"
         assert [ask(session, prompt) for prompt in "aba"] == ["from before", None, "from before"]
         assert other.lookup("b", X) == answer("re: b")
         assert listed(session) == ["a", "b"]
         other.clear()
         assert session.cache.lookup("b", X) is None
+
+    def test_another_librarys_cache_may_hold_what_others_need(self, kernels: Kernels) -> None:
+        other = LangChainCache()
+        other.update("theirs", X, answer("not of this session"))
+        session, _ = kernels.start(store=other)
+        ask(session, "a")
+        with pytest.raises(InvalidSettingError, match=r"Everyone who uses InMemoryCache of langchain_core"):
+            session.clear()
+        assert other.lookup("theirs", X) == answer("not of this session")
+        session.clear(shared=True)
+        assert other.lookup("theirs", X) is None
 
     def test_a_cache_of_ours_is_a_store_and_stays_open(self, kernels: Kernels) -> None:
         with SQLiteCache("notes.sqlite") as store:
