@@ -155,6 +155,14 @@ def raising(error: BaseException) -> Callable[[], Any]:
     return answer
 
 
+@pytest.fixture
+def interrupting() -> Iterator[None]:
+    """Has SIGUSR1 interrupt: where the tests run in the background, SIGINT is ignored."""
+    earlier = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGUSR1, earlier)
+
+
 class TestConnections:
     @pytest.fixture
     def lines(self) -> Lines:
@@ -263,13 +271,14 @@ class TestConnections:
         found.set()
         assert over.wait(PATIENT)
 
+    @pytest.mark.usefixtures("interrupting")
     def test_an_interrupt_leaves_neither_a_thread_nor_a_connection(self, lines: Lines) -> None:
         main, over, threads = threading.get_ident(), threading.Semaphore(0), []
 
         def connect() -> Line:
             threads.append(threading.current_thread())
             time.sleep(0.02)  # by then it is waited for
-            signal.pthread_kill(main, signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGUSR1)
             line = lines.connect()
             line.disconnect = over.release  # type: ignore[method-assign]
             return line
