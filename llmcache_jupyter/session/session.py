@@ -17,7 +17,7 @@ from llmcache_jupyter.errors import EntryNotFoundError, StoreError
 from llmcache_jupyter.session import recording
 from llmcache_jupyter.session.browsing import Browsing
 from llmcache_jupyter.session.cache import SessionCache
-from llmcache_jupyter.session.events import CallEvent, Cleared, Event, Switched
+from llmcache_jupyter.session.events import CALL_EVENTS, Cleared, Event, Switched
 from llmcache_jupyter.session.explain import Explanation, explain, missed_call, no_miss, of_an_entry
 from llmcache_jupyter.session.recording import Loaded, Progress, Recording, Saved, quietly
 from llmcache_jupyter.session.scope import CellRun, Mode, check_mode, current_run
@@ -262,9 +262,11 @@ class Session(Browsing):
             self.cache.mode = check_mode(settings.mode)
         if not isinstance(settings.store, Keep):
             self._store = settings.store
-        limits = settings.limits(self._backend)
+        limits, before = settings.limits(self._backend), self._backend
         restored = self._open_store() if self.active else None
-        return self._storage.configure(limits), restored
+        if settings.names_limits or self._backend is not before:
+            return self._storage.configure(limits), restored
+        return 0, restored
 
     def _put(self, found: Recording) -> Loaded:
         put, backend = recording.put, self._backend
@@ -294,7 +296,7 @@ class Session(Browsing):
         self.cache.events.emit(Switched(self._clock()))
 
     def _note_call(self, event: Event) -> None:
-        if not isinstance(event, CallEvent):
+        if not isinstance(event, CALL_EVENTS):
             return
         run = current_run() or self._outside
         run.note(event)

@@ -41,6 +41,11 @@ class Settings:
             check_store(self.store)
         self._limits(Limits(None, "fifo", None))
 
+    @property
+    def names_limits(self) -> bool:
+        """Whether one of the limits is to change, if only to what it is."""
+        return any(not isinstance(limit, Keep) for limit in (self.maxsize, self.policy, self.ttl))
+
     def limits(self, present: LimitedCache) -> Limits:
         """The limits of a cache that has the present ones, after the change."""
         return self._limits(Limits(present.maxsize, present.policy, present.ttl))

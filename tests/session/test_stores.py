@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -202,6 +204,23 @@ class TestFile:
         assert session.activate(store="notes.sqlite") == Activation(kept=1, dropped=0)
         assert session.activate(maxsize=5) == Activation(kept=1, dropped=0)
         assert session.cache.backend is backend
+
+    def test_on_again_writes_nothing(self, kernels: Kernels) -> None:
+        session, _ = kernels.start(store="notes.sqlite", maxsize=5)
+        with closing(sqlite3.connect("notes.sqlite")) as reader:
+            before = reader.execute("PRAGMA data_version").fetchone()
+            session.deactivate()
+            session.activate()
+            session.activate(store="notes.sqlite", mode="readonly")
+            assert reader.execute("PRAGMA data_version").fetchone() == before
+
+    def test_a_limit_that_is_named_again_is_imposed_again(self, kernels: Kernels) -> None:
+        session, _ = kernels.start(store="notes.sqlite", maxsize=3)
+        other, _ = kernels.start(store="notes.sqlite")
+        for prompt in "abcde":
+            ask(other, prompt)
+        assert session.activate().dropped == 0
+        assert session.activate(maxsize=3).dropped == 2
 
     def test_off_and_on_again(self, kernels: Kernels) -> None:
         session, _ = kernels.start(store="notes.sqlite")
