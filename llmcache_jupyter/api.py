@@ -211,7 +211,7 @@ async def aload(path: str | PathLike[str]) -> Loaded:
 def last() -> list[Event]:
     """What the calls of the latest cell that made any led to: its hits, misses and stored answers."""
     run = default_session().last_run()
-    return list(run.events) if run else []
+    return [*run.events] if run else []
 
 
 def why(what: str | None = None) -> Explanation:

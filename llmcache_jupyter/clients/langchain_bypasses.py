@@ -13,8 +13,9 @@ from typing import Any
 from llmcache_jupyter.clients.imports import when_imported
 
 _HOME = "langchain_core.language_models"
-_CACHED = frozenset({"generate", "agenerate"})
 _STREAMED = frozenset({"stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3"})
+_CALLS = _STREAMED | {"generate", "agenerate"}
+_CALLERS = frozenset({"generate_prompt", "agenerate_prompt"})
 Tell = Callable[[Any, str], object]
 
 
@@ -61,18 +62,26 @@ class _Hook:
         for _ in range(4):
             if frame is None:
                 return
-            name = frame.f_code.co_name
-            if (name in _CACHED or name in _STREAMED) and frame.f_globals["__name__"].startswith(_HOME):
-                self._look(name, frame.f_locals)
+            if _is_langchains(frame, _CALLS):
+                self._look(frame)
                 return
             frame = frame.f_back
 
-    def _look(self, name: str, told: Mapping[str, Any]) -> None:
-        model = told.get("self")
-        if name in _STREAMED:
-            self._streamed(model, _asked(told))
-        elif getattr(model, "cache", None) is False:
-            self._uncached(model, _asked(told))
+    def _look(self, frame: FrameType) -> None:
+        if frame.f_code.co_name in _STREAMED:
+            told = frame.f_locals
+            self._streamed(told.get("self"), _asked(told))
+            return
+        caller = frame.f_back  # most often the model's, too, and it takes less to read its few variables
+        asker = caller if caller is not None and _is_langchains(caller, _CALLERS) else frame
+        model = asker.f_locals.get("self")
+        if getattr(model, "cache", None) is False:
+            self._uncached(model, _asked(frame.f_locals))
+
+
+def _is_langchains(frame: FrameType, names: frozenset[str]) -> bool:
+    """Whether a method of LangChain's models with one of these names runs in this frame."""
+    return frame.f_code.co_name in names and frame.f_globals["__name__"].startswith(_HOME)
 
 
 def _asked(told: Mapping[str, Any]) -> str:

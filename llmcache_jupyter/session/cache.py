@@ -22,10 +22,10 @@ from llmcache_jupyter.caches.prompt import asked
 from llmcache_jupyter.errors import CacheMissError, CacheWarning, EncodingError, LLMCacheError
 from llmcache_jupyter.session.asking import AskingModels
 from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, MissReason, Stored, logger
-from llmcache_jupyter.session.isolation import isolated, storable
+from llmcache_jupyter.session.isolation import Copies, storable
 from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
-from llmcache_jupyter.session.scope import Mode, check_mode, current_cell, scoped_mode
+from llmcache_jupyter.session.scope import Mode, check_mode, current_scope, scoped_mode
 from llmcache_jupyter.session.statistics import Statistics
 from llmcache_jupyter.session.traps import Traps, name_of, spoken_name
 
@@ -93,10 +93,8 @@ class SessionCache(BaseCache):
         self.backend = InMemoryCache() if backend is None else backend
         self.mode: Mode = check_mode(mode)
         self.events = Events()
-        self.statistics = Statistics()
-        self.events.subscribe(self.statistics.count)
-        self.missed = MissedCalls()
-        self.events.subscribe(self.missed.note)
+        self.statistics = Statistics(self.events)
+        self.missed = MissedCalls(self.events)
         self._clock = clock
         self._timer = timer
         self._lock = threading.Lock()
@@ -105,6 +103,7 @@ class SessionCache(BaseCache):
         self._unwritable: set[str] = set()
         self.traps = Traps(self.warn)
         self._models = AskingModels(self.traps)
+        self._copies = Copies()
 
     @property
     def failing(self) -> str | None:
@@ -181,7 +180,8 @@ class SessionCache(BaseCache):
 
     def _call(self, prompt: str, llm_string: str, flight: int, caller: FrameType) -> _Call:
         key = canonical_key(prompt, self._models.llm_string(llm_string, caller))
-        return _Call(key, prompt, llm_string, scoped_mode() or self.mode, current_cell(), flight)
+        mode, cell = current_scope()
+        return _Call(key, prompt, llm_string, mode or self.mode, cell, flight)
 
     def _answered(
         self, prompt: str, llm_string: str, flight: int, caller: FrameType
@@ -190,7 +190,8 @@ class SessionCache(BaseCache):
 
         - The model may have changed since: by answering, or by other code.
         """
-        call = _Call(("", ""), prompt, llm_string, scoped_mode() or self.mode, current_cell(), flight)
+        mode, cell = current_scope()
+        call = _Call(("", ""), prompt, llm_string, mode or self.mode, cell, flight)
         with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
             looked_up = self._started.get(call.place)
         if looked_up is None:
@@ -201,7 +202,7 @@ class SessionCache(BaseCache):
 
     def _answer(self, call: _Call, entry: Entry) -> list[Any] | None:
         """The entry's generations for the caller alone, with the hit accounted for."""
-        answer = self._guarded("copy", isolated, entry.generations)
+        answer = self._guarded("copy", self._copies.of, entry)
         if answer:
             self.events.emit(Hit(entry.id, call.model, call.cell, self._clock(), entry.took, entry.tokens))
         return answer
@@ -258,6 +259,7 @@ class SessionCache(BaseCache):
             )
 
     def _cleared(self, count: int | None) -> None:
+        self._copies.forget()
         # a wish, not a call: nobody may ever ask again, so a failure is not remembered
         if self._failing.pop("clear", None) is None:
             self.events.emit(Cleared(self._clock(), count))

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
+from llmcache_jupyter.caches import Entry
 from llmcache_jupyter.clients.pydantic_twin import twin
 
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+_MOST_KNOWN = 256
+
+Copier = Callable[[], Any]
 
 
 def isolated(generations: Sequence[Any]) -> list[Any]:
@@ -21,10 +26,9 @@ def isolated(generations: Sequence[Any]) -> list[Any]:
         TypeError: an answer holds what cannot be copied (a lock, an open file inside a custom class).
     """
     try:
-        return [_copy(generation) for generation in generations]
+        return _list_copier([*generations])()  # type: ignore[no-any-return]
     except Exception as error:
-        kinds = ", ".join(sorted({type(generation).__name__ for generation in generations}))
-        raise TypeError(f"an answer of type {kinds} cannot be copied ({error})") from error
+        raise _cannot_copy(generations, error) from error
 
 
 def storable(generations: Sequence[Any]) -> list[Any]:
@@ -45,35 +49,82 @@ def storable(generations: Sequence[Any]) -> list[Any]:
     return copies
 
 
-def _copy(value: Any) -> Any:
+class Copies:
+    """Copies of answers that are asked for again and again: of what parts one consists is found out once.
+
+    - So much is known of 256 answers at most. They are held until `forget`.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[list[Any], Copier]] = {}
+
+    def of(self, entry: Entry) -> list[Any]:
+        """The entry's answer, `isolated`. Raises TypeError as that does."""
+        try:
+            known = self._known.get(entry.digest)
+            if known is None or known[0] is not entry.generations:
+                known = self._learn(entry)
+            return known[1]()  # type: ignore[no-any-return]
+        except Exception as error:
+            raise _cannot_copy(entry.generations, error) from error
+
+    def forget(self) -> None:
+        """Hold on to no answer."""
+        self._known = {}
+
+    def _learn(self, entry: Entry) -> tuple[list[Any], Copier]:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known = {}
+        known = self._known[entry.digest] = entry.generations, _list_copier(entry.generations)
+        return known
+
+
+def _copier(value: Any) -> Copier | None:
+    """What makes a copy at each call; None where the value can be shared."""
     kind = type(value)
     if kind in _PLAIN:
-        return value
+        return None
     if kind is dict:
-        return _copy_dict(value)
+        return _dict_copier(value)
     if kind is list:
-        return [_copy(part) for part in value]
+        return _list_copier(value)
+    if isinstance(value, str) and not kind.__dictoffset__:
+        return None  # LangChain has a class of its own for a message's text
     if hasattr(kind, "__pydantic_fields__") and value.__pydantic_private__ is None:
-        return _copy_model(value)
-    if isinstance(value, str) and not hasattr(value, "__dict__"):
-        return value  # LangChain has a class of its own for a message's text
-    return deepcopy(value)
+        return _model_copier(value)
+    return partial(deepcopy, value)
 
 
-def _copy_model(model: Any) -> Any:
+def _dict_copier(given: dict[Any, Any]) -> Copier:
+    return _container_copier(given.copy, given.items())
+
+
+def _list_copier(given: list[Any]) -> Copier:
+    return _container_copier(given.copy, enumerate(given))
+
+
+def _container_copier(shallow: Copier, parts: Iterable[tuple[Any, Any]]) -> Copier:
+    copiers = [(place, copier) for place, part in parts if (copier := _copier(part)) is not None]
+    if not copiers:
+        return shallow
+
+    def copy() -> Any:
+        copied = shallow()
+        for place, copier in copiers:
+            copied[place] = copier()
+        return copied
+
+    return copy
+
+
+def _model_copier(model: Any) -> Copier:
     extra = model.__pydantic_extra__
-    return twin(
-        model,
-        _copy_dict(model.__dict__),
-        model.__pydantic_fields_set__.copy(),
-        None if extra is None else _copy_dict(extra),
-    )
+    copy_fields = _dict_copier(model.__dict__)
+    copy_extra = None if extra is None else _dict_copier(extra)
+    copy_names = model.__pydantic_fields_set__.copy
+    return lambda: twin(model, copy_fields(), copy_names(), copy_extra and copy_extra())
 
 
-def _copy_dict(given: dict[Any, Any]) -> dict[Any, Any]:
-    copied = given.copy()
-    for name, part in given.items():
-        kind = type(part)
-        if kind not in _PLAIN:  # most are: no call for those
-            copied[name] = _copy_dict(part) if kind is dict else _copy(part)
-    return copied
+def _cannot_copy(generations: Sequence[Any], error: Exception) -> TypeError:
+    kinds = ", ".join(sorted({type(generation).__name__ for generation in generations}))
+    return TypeError(f"an answer of type {kinds} cannot be copied ({error})")

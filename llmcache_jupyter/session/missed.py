@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Literal
 
 from llmcache_jupyter.caches import Key
-from llmcache_jupyter.session.events import Cleared, Event, Hit, MissReason, Removal, Stored
+from llmcache_jupyter.session.events import Cleared, Event, Events, Hit, MissReason, Removal, Stored
 
 _MAX_CALLS = 200
 _MAX_ENTRIES = 20_000
@@ -48,43 +47,27 @@ class MissedCall:
 
 
 class MissedCalls:
-    """The latest 200 calls that were not hits, and what this session saw of its entries.
+    """The latest 200 calls that were not hits, and what events tell of this session's entries."""
 
-    - `note` is meant as a subscriber.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, events: Events) -> None:
         self._calls: deque[MissedCall] = deque(maxlen=_MAX_CALLS)
         self._last_seen: OrderedDict[str, tuple[float, bool]] = OrderedDict()
         self._removals: deque[Cleared] = deque(maxlen=_MAX_REMOVALS)
         self._last_eviction: float | None = None
+        self._events = events.count(self._follow)
 
     def add(self, call: MissedCall) -> None:
         """Remember a missed call."""
-        with self._lock:
-            self._calls.append(call)
+        self._calls.append(call)
 
     def all(self) -> list[MissedCall]:
         """The missed calls, the latest first."""
-        with self._lock:
-            return list(reversed(self._calls))
-
-    def note(self, event: Event) -> None:
-        """Follow what becomes of entries."""
-        with self._lock:
-            match event:
-                case Stored(id=id, at=at, evicted=evicted):
-                    self._see(id, at, stored=True)
-                    self._last_eviction = at if evicted else self._last_eviction
-                case Hit(id=id, at=at):
-                    self._see(id, at, stored=False)
-                case Cleared(count=count) if count != 0:
-                    self._removals.append(event)
+        return list(self._calls)[::-1]
 
     def fate(self, entry: str, now: float, *, maxsize: int | None, ttl: float | None) -> Fate | None:
         """What has become of the entry with this id, which is no longer there; None where none was seen."""
-        with self._lock:
+        with self._events.lock:
+            self._events.settle()
             seen = self._last_seen.get(entry)
             if seen is None:
                 return None
@@ -100,6 +83,16 @@ class MissedCalls:
         if any(removal.why == "evicted" for removal in removals) or (evicted is not None and evicted >= at):
             return Fate("evicted", maxsize=maxsize)
         return Fate("gone", at)
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case Stored(id=id, at=at, evicted=evicted):
+                self._see(id, at, stored=True)
+                self._last_eviction = at if evicted else self._last_eviction
+            case Hit(id=id, at=at):
+                self._see(id, at, stored=False)
+            case Cleared(count=count) if count != 0:
+                self._removals.append(event)
 
     def _see(self, entry: str, at: float, *, stored: bool) -> None:
         earlier = self._last_seen.get(entry)

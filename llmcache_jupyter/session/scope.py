@@ -6,16 +6,16 @@ carries none belongs to the cell that runs at that moment.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
+from llmcache_jupyter.caches.backlog import Backlog
 from llmcache_jupyter.errors import InvalidSettingError
-from llmcache_jupyter.session.events import Event
+from llmcache_jupyter.session.events import CallEvent
 from llmcache_jupyter.session.statistics import Counts
 
 Mode = Literal["on", "refresh", "readonly", "replay", "off"]
@@ -37,15 +37,29 @@ class CellRun:
     label: str
     mode: Mode | None = None
     outer: CellRun | None = None
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=1000))
-    counts: Counts = field(default_factory=Counts)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def note(self, event: Event) -> None:
+    def __post_init__(self) -> None:
+        self._events: deque[CallEvent] = deque(maxlen=1000)
+        self._counts = Counts()
+        self._noted: Backlog[CallEvent] = Backlog(self._count)
+
+    @property
+    def events(self) -> list[CallEvent]:
+        self._noted.settle()
+        return list(self._events)
+
+    @property
+    def counts(self) -> Counts:
+        self._noted.settle()
+        return self._counts
+
+    def note(self, event: CallEvent) -> None:
         """Add what a call of this run led to."""
-        with self._lock:
-            self.events.append(event)
-            self.counts.count(event)
+        self._noted.add(event)
+
+    def _count(self, event: CallEvent) -> None:
+        self._events.append(event)
+        self._counts.count(event)
 
 
 _mode: ContextVar[Mode | None] = ContextVar("llmcache_mode", default=None)
@@ -76,8 +90,7 @@ def mode(name: str) -> Iterator[None]:
 
 def scoped_mode() -> Mode | None:
     """The mode of the innermost block or of the cell; None where neither sets one."""
-    run = _run.get() or _foreground
-    return _mode.get() or (run.mode if run else None)
+    return current_scope()[0]
 
 
 def current_run() -> CellRun | None:
@@ -85,10 +98,12 @@ def current_run() -> CellRun | None:
     return _run.get() or _foreground
 
 
-def current_cell() -> str | None:
-    """The id of the cell that the calling code belongs to; None outside of cells."""
+def current_scope() -> tuple[Mode | None, str | None]:
+    """`scoped_mode`, and the id of the cell that the calling code belongs to; None outside of cells."""
     run = _run.get() or _foreground
-    return run.id if run else None
+    if run is None:
+        return _mode.get(), None
+    return _mode.get() or run.mode, run.id
 
 
 def start_run(run: CellRun) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from dataclasses import dataclass
 
-from llmcache_jupyter.session.events import CallEvent, Event, Hit, Miss, Stored
+from llmcache_jupyter.session.events import CALL_EVENTS, Event, Events, Hit, Miss, Stored
 
 
 @dataclass(slots=True)
@@ -81,21 +80,15 @@ def counts_of(events: list[Event]) -> Counts:
 class Statistics:
     """Counts of a session since it began, in all, by model and by cell. Safe under threads."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, events: Events) -> None:
         self._counts: defaultdict[tuple[str | None, str | None], Counts] = defaultdict(Counts)
-
-    def count(self, event: Event) -> None:
-        """Add one event where it belongs. Meant as a subscriber."""
-        if not isinstance(event, CallEvent):
-            return
-        with self._lock:
-            self._counts[event.model, event.cell].count(event)
+        self._events = events.count(self._add)
 
     def total(self) -> Counts:
         """The counts of the whole session."""
         total = Counts()
-        with self._lock:
+        with self._events.lock:
+            self._events.settle()
             for counts in self._counts.values():
                 total.add(counts)
         return total
@@ -108,9 +101,14 @@ class Statistics:
         """The counts of each cell id, in the order of first use."""
         return self._sums(1)
 
+    def _add(self, event: Event) -> None:
+        if isinstance(event, CALL_EVENTS):
+            self._counts[event.model, event.cell].count(event)
+
     def _sums(self, part: int) -> dict[str | None, Counts]:
         sums: defaultdict[str | None, Counts] = defaultdict(Counts)
-        with self._lock:
+        with self._events.lock:
+            self._events.settle()
             for model_and_cell, counts in self._counts.items():
                 sums[model_and_cell[part]].add(counts)
         return dict(sums)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 
 from llmcache_jupyter.errors import InvalidSettingError
-from llmcache_jupyter.session.events import Event, Hit, Stored
+from llmcache_jupyter.session.events import CallEvent, Hit, Stored
 
 
 class UsedEntries:
@@ -17,13 +16,11 @@ class UsedEntries:
 
     def __init__(self) -> None:
         self._ids: defaultdict[str, set[str]] = defaultdict(set)
-        self._lock = threading.Lock()
 
-    def note(self, cell: str, event: Event) -> None:
+    def note(self, cell: str, event: CallEvent) -> None:
         """Add what became of a call of this cell run."""
         if isinstance(event, (Hit, Stored)):
-            with self._lock:
-                self._ids[cell].add(event.id)
+            self._ids[cell].add(event.id)
 
     def ids(self, cell: str | int | None = None) -> set[str]:
         """The ids of all of them, or of those that one cell run used: `[7]`, or 7.
@@ -31,16 +28,15 @@ class UsedEntries:
         Raises:
             InvalidSettingError: no such cell used any.
         """
-        with self._lock:
-            if cell is None:
-                return set().union(*self._ids.values())
-            label = f"[{str(cell).strip().strip('[]')}]"
-            if label not in self._ids:
-                raise InvalidSettingError(
-                    f"No call of a cell {label} in this run was a hit or stored an answer. "
-                    f"Cells that have such calls: {_some(list(self._ids))}."
-                )
-            return set(self._ids[label])
+        if cell is None:
+            return set().union(*self._ids.values())
+        label = f"[{str(cell).strip().strip('[]')}]"
+        if label not in self._ids:
+            raise InvalidSettingError(
+                f"No call of a cell {label} in this run was a hit or stored an answer. "
+                f"Cells that have such calls: {_some(list(self._ids))}."
+            )
+        return set(self._ids[label])
 
 
 def _some(cells: list[str]) -> str:

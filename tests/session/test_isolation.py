@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -16,8 +17,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from langchain_core.outputs import Generation as LangChainGeneration
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from llmcache_jupyter.caches import Generation
-from llmcache_jupyter.session.isolation import isolated, storable
+from llmcache_jupyter.caches import Entry, Generation
+from llmcache_jupyter.session.isolation import Copies, isolated, storable
 
 CALL: Any = {"name": "f", "args": {"x": [1, {"y": 2}]}, "id": "call_1", "type": "tool_call"}
 USAGE: Any = {
@@ -146,6 +147,40 @@ def test_any_json_is_copied_whole(value: Any) -> None:
     (copy,) = isolated([generation])
     assert copy == generation
     assert not mutable_parts(copy).keys() & mutable_parts(generation).keys()
+
+
+class TestCopies:
+    def test_each_is_equal_and_shares_nothing_with_the_others(self) -> None:
+        entry, copies = Entry(("p", "m"), VALUES, 1.0), Copies()
+        one, two = copies.of(entry), copies.of(entry)
+        assert one == two == VALUES
+        parts = [mutable_parts(value).keys() for value in (one, two, VALUES)]
+        assert not parts[0] & parts[1] | parts[0] & parts[2] | parts[1] & parts[2]
+
+    def test_a_new_answer_to_the_same_call_takes_the_place_of_the_old_one(self) -> None:
+        copies = Copies()
+        assert copies.of(Entry(("p", "m"), [{"a": [1]}], 1.0)) == [{"a": [1]}]
+        assert copies.of(Entry(("p", "m"), [{"b": [2]}], 1.0)) == [{"b": [2]}]
+
+    @pytest.mark.parametrize("more", [0, 256])
+    def test_answers_are_held_until_there_are_many_or_it_is_to_forget(self, more: int) -> None:
+        class Answer:
+            pass
+
+        copies, answer = Copies(), Answer()
+        copies.of(Entry(("first", "m"), [answer], 1.0))
+        held = weakref.ref(answer)
+        del answer
+        assert held() is not None
+        for number in range(more):
+            copies.of(Entry((str(number), "m"), ["text"], 1.0))
+        if not more:
+            copies.forget()
+        assert held() is None
+
+    def test_what_cannot_be_copied_is_named(self) -> None:
+        with pytest.raises(TypeError, match="an answer of type lock cannot be copied"):
+            Copies().of(Entry(("p", "m"), [threading.Lock()], 1.0))
 
 
 class TestStorable:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmcache_jupyter.errors import InvalidSettingError
-from llmcache_jupyter.session.events import Cleared
+from llmcache_jupyter.session.events import Miss
 from llmcache_jupyter.session.scope import (
     MODES,
     CellRun,
@@ -141,5 +141,6 @@ class TestCellRun:
 
     def test_it_remembers_its_latest_thousand_calls(self) -> None:
         run = CellRun("a", "[1]")
-        run.events.extend(Cleared(float(at), None) for at in range(1_500))
-        assert (len(run.events), run.events[0].at) == (1_000, 500.0)
+        for at in range(1_500):
+            run.note(Miss("id", None, "a", float(at), "absent"))
+        assert (len(run.events), run.events[0].at, run.counts.misses) == (1_000, 500.0, 1_500)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from llmcache_jupyter.session.events import Cleared, Event, Failed, Hit, Miss, Stored
+from llmcache_jupyter.session.events import Cleared, Event, Events, Failed, Hit, Miss, Stored
 from llmcache_jupyter.session.statistics import Counts, Statistics, counts_of
 
 
@@ -52,13 +52,14 @@ def test_the_unknown_is_none_and_never_0() -> None:
 
 
 def test_by_model_and_by_cell() -> None:
-    statistics = Statistics()
-    events: list[Event] = [
+    events = Events()
+    statistics = Statistics(events)
+    happened: list[Event] = [
         miss(cell="a"), stored(cell="a"), hit(cell="b"), hit(model=None, cell="a"), miss(model="x"),
         Cleared(1.0, 3), Failed(1.0, "get", "error"),
     ]  # fmt: skip
-    for event in events:
-        statistics.count(event)
+    for event in happened:
+        events.emit(event)
     assert statistics.by_model() == {
         "m": Counts(hits=1, misses=1, stored=1), None: Counts(hits=1), "x": Counts(misses=1)
     }  # fmt: skip
@@ -69,9 +70,10 @@ def test_by_model_and_by_cell() -> None:
 
 
 def test_what_was_handed_out_stays_as_it_was() -> None:
-    statistics = Statistics()
+    events = Events()
+    statistics = Statistics(events)
     total, by_model = statistics.total(), statistics.by_model()
-    statistics.count(hit())
+    events.emit(hit())
     assert (total, by_model) == (Counts(), {})
     statistics.total().hits = 99
     statistics.by_model()["m"].hits = 99
@@ -79,11 +81,12 @@ def test_what_was_handed_out_stays_as_it_was() -> None:
 
 
 def test_threads_lose_no_count() -> None:
-    statistics = Statistics()
+    events = Events()
+    statistics = Statistics(events)
 
     def count() -> None:
         for _ in range(2_000):
-            statistics.count(hit(1.0, 1))
+            events.emit(hit(1.0, 1))
 
     threads = [threading.Thread(target=count) for _ in range(8)]
     for thread in threads:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmcache_jupyter.session.events import Event, Hit, Miss, MissReason, Stored
+from llmcache_jupyter.session.events import CallEvent, Hit, Miss, MissReason, Stored
 from llmcache_jupyter.session.scope import CellRun
 from llmcache_jupyter.session.statistics import Counts
 from llmcache_jupyter.views.report import SHOWN, ReportView, report_line
@@ -22,7 +22,7 @@ def stored(id_: str = "a", evicted: int = 0) -> Stored:
     return Stored(id_, "gpt", "c", 0.0, 2.0, 30, evicted)
 
 
-def report(*events: Event, label: str = "[7]") -> ReportView:
+def report(*events: CallEvent, label: str = "[7]") -> ReportView:
     run = CellRun("c", label)
     for event in events:
         run.note(event)
