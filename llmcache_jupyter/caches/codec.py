@@ -115,6 +115,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     if type(value) is list:
         return [part if type(part) in _PLAIN else plain(part, depth + 1) for part in value]
     if type(value) is dict and _STR.issuperset(map(type, value)):
+        if _PLAIN.issuperset(map(type, value.values())):
+            return value
         return {
             name: part if type(part) in _PLAIN else plain(part, depth + 1) for name, part in value.items()
         }

@@ -67,7 +67,7 @@ def _take_message(message: Any) -> codec.Fields:
     parsed = values["additional_kwargs"].get("parsed")
     if hasattr(parsed, "model_dump"):  # structured output is kept as data: its class may change meanwhile
         values["additional_kwargs"] = values["additional_kwargs"] | {"parsed": _data_of(parsed)}
-    told = {field: value for field, value in values.items() if value not in (None, [], {})}
+    told = {field: value for field, value in values.items() if value or value not in (None, [], {})}
     return {"type": name} | told | {"content": message.content}
 
 

@@ -160,7 +160,7 @@ def to_bytes(text: str) -> bytes:
 
 def to_text(text: str) -> str:
     """The text as it is kept when it is to be searched or sorted."""
-    return _NOT_TEXT.sub("\ufffd", text)
+    return text if text.isascii() and "\0" not in text else _NOT_TEXT.sub("\ufffd", text)
 
 
 def _listed(key: Key, row: Sequence[Any]) -> Entry:
