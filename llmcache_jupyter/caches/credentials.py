@@ -10,7 +10,14 @@ import re
 from functools import partial
 from typing import Any
 
-from llmcache_jupyter.caches.llm_string import NAMED_SECRET, REDACTED, SECRET_NAME, SECRET_TEXT
+from llmcache_jupyter.caches.llm_string import (
+    LIKE_A_KEY,
+    NAMED_SECRET,
+    REDACTED,
+    SECRET_NAME,
+    SECRET_TEXT,
+    but_for_models,
+)
 
 _MADE_UP = re.compile(r"\d|[a-z][A-Z]")  # `hf_hub_download` and `basic arithmetic` have neither
 _WITH_PASSWORD = re.compile(r"[^/@\s'\"]*:[^/@\s'\"]+@")
@@ -18,6 +25,12 @@ _MORE_TEXT = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"\b(?:github_pat_|gh[ousr]_|xox[abeprs]-)[\w-]{8,}"),
     re.compile(r"\beyJ[\w-]{8,1000}\.eyJ[\w-]{8,5000}\.[\w-]+"),
+)
+# what only tells who asks. A `secret_word` may be what is asked about
+CALLERS_NAME = re.compile(
+    r"(api|access|private|secret|subscription)[-_]?key|^key$|authorization"
+    r"|(secret|passw(or)?d|credentials?|cookies?)$|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
+    re.IGNORECASE,
 )
 _ORDINARY_NAME = re.compile("key|token", re.IGNORECASE)  # of music, or of a model's text
 _EXAMPLE = re.compile(r"(?:your|my|some|the|an?)[-_].*|[A-Z_]+|x+|\W*", re.DOTALL)
@@ -29,7 +42,7 @@ def without_credentials(value: Any, name: str = "") -> Any:
     - `name`: what the value goes by in an object: `"password"` tells that a text is one.
     """
     if isinstance(value, str):
-        return REDACTED if name and _is_secret(name, value) else _text_without(value)
+        return REDACTED if name and _is_secret(name, value) else but_for_models(_text_without, value)
     if isinstance(value, list):
         return [without_credentials(part) for part in value]
     if isinstance(value, dict):
@@ -37,12 +50,22 @@ def without_credentials(value: Any, name: str = "") -> Any:
     return value
 
 
+def without_callers(text: str) -> str:
+    """The same text with `***` for what surely is a credential, and tells the model nothing."""
+    for pattern, replacement in SECRET_TEXT:
+        if pattern is not LIKE_A_KEY[0]:
+            text = pattern.sub(partial(_replaced, replacement), text)
+    for pattern in _MORE_TEXT:
+        text = pattern.sub(REDACTED, text)
+    return NAMED_SECRET.sub(partial(_replaced_named, CALLERS_NAME), text)
+
+
 def _text_without(text: str) -> str:
     for pattern, replacement in SECRET_TEXT:
         text = pattern.sub(partial(_replaced, replacement), text)
     for pattern in _MORE_TEXT:
         text = pattern.sub(REDACTED, text)
-    return NAMED_SECRET.sub(_replaced_named, text)
+    return NAMED_SECRET.sub(partial(_replaced_named, SECRET_NAME), text)
 
 
 def _replaced(replacement: str, match: re.Match[str]) -> str:
@@ -54,9 +77,9 @@ def _replaced(replacement: str, match: re.Match[str]) -> str:
     return found
 
 
-def _replaced_named(match: re.Match[str]) -> str:
+def _replaced_named(secret: re.Pattern[str], match: re.Match[str]) -> str:
     quote, name, between, value_quote, value = match.groups()
-    if not _is_secret(name, value):
+    if not secret.search(name) or not _is_secret(name, value):
         return match.group()
     return f"{quote}{name}{quote}{between}{value_quote}{REDACTED}{value_quote}"
 

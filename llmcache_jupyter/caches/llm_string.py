@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,8 @@ SECRET_NAME = re.compile(
     r"|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
     re.IGNORECASE,
 )
+# Names of models and servers may begin so, too: `hf-mistral-7b`, `xai-grok-4`
+LIKE_A_KEY = (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|ghp|glpat)[-_][\w-]{8,}"), REDACTED)
 # Not the words after "Basic" in a text: at least 8 characters with a figure, padding or capitals in between,
 # or more than words have
 _LIKE_A_CREDENTIAL = (
@@ -31,13 +34,14 @@ SECRET_TEXT = (
     (re.compile(r"(?<=://)[^/@\s'\"]+@"), f"{REDACTED}@"),
     (re.compile(r"\b((?:proxy-)?authorization:\s*\w+)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(rf"\b((?i:Bearer|Basic))\s+{_LIKE_A_CREDENTIAL}[\w.~+/=-]+"), rf"\1 {REDACTED}"),
-    (re.compile(r"\b(sk|pk|rk|gsk|hf|xai|ghp|glpat)[-_][\w-]{8,}"), REDACTED),
+    LIKE_A_KEY,
     (re.compile(r"\bAIza[\w-]{30,}|\bAKIA[A-Z0-9]{16}\b"), REDACTED),
     (
         re.compile(r"([?&](?:api[-_]?key|key|token|access_token|sig|signature)=)[^&\s'\"]+", re.IGNORECASE),
         rf"\1{REDACTED}",
     ),
 )
+_MODEL_PAIR = re.compile(rf"(['\"])(?:{'|'.join(_MODEL_NAMES)})\1\s*[:,]\s*(['\"])(?:(?!\2).)*\2")
 NAMED_SECRET = re.compile(r"(['\"])([\w-]+)\1(\s*[:,]\s*)(['\"])((?:(?!\4).)*)\4")
 
 
@@ -74,6 +78,19 @@ def _pairs(tail: str) -> dict[str, Any]:
 
 def redact(text: str) -> str:
     """`text` without API keys, authorization headers and credentials in URLs."""
+    return but_for_models(_redact, text)
+
+
+def but_for_models(change: Callable[[str], str], text: str) -> str:
+    """The text changed, but for the names of models in it: some look like a key."""
+    parts, at = [], 0
+    for pair in _MODEL_PAIR.finditer(text):
+        parts += [change(text[at : pair.start()]), pair.group()]
+        at = pair.end()
+    return "".join([*parts, change(text[at:])])
+
+
+def _redact(text: str) -> str:
     for pattern, replacement in SECRET_TEXT:
         text = pattern.sub(replacement, text)
     return NAMED_SECRET.sub(_redact_named, text)

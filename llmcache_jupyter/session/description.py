@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakKeyDictionary, ref
 
+from llmcache_jupyter.caches.credentials import CALLERS_NAME
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
 from llmcache_jupyter.session.function_code import (
     byte_code,
@@ -129,10 +130,17 @@ class Description:
     def _of_names(self, named: dict[Any, Any], below: Below) -> Any:
         if all(isinstance(name, str) for name in named):
             return {
-                name: {"<secret>": ""} if SECRET_NAME.search(name) else below(value)
+                name: _of_secret(name, value, below) if SECRET_NAME.search(name) else below(value)
                 for name, value in sorted(named.items())
             }
         return {"<dict>": [[below(name), below(value)] for name, value in named.items()]}
+
+
+def _of_secret(name: str, value: Any, below: Below) -> dict[str, str]:
+    """What nobody is to read in a key: nothing of who asks, and of anything else what tells it apart."""
+    if CALLERS_NAME.search(name):
+        return {"<secret>": ""}
+    return {"<secret>": _digest(json.dumps(below(value), sort_keys=True))}
 
 
 def _text_of(value: Any) -> str | None:
@@ -276,7 +284,7 @@ def _texts_read(classes: Iterable[type], within: set[type]) -> list[str]:
     """What the classes' functions read of the world around them, a line each, as far as it is told."""
     found = {}
     for function, name in read_by(_functions_in(classes)):
-        if not SECRET_NAME.search(name) and (text := _text_read(function.__globals__.get(name), within)):
+        if not CALLERS_NAME.search(name) and (text := _text_read(function.__globals__.get(name), within)):
             found[f"{function.__module__} {name}"] = text
     return [f"{name} = {text}" for name, text in sorted(found.items())]
 

@@ -27,8 +27,8 @@ from functools import lru_cache
 from typing import Any
 
 from llmcache_jupyter.caches import Key
-from llmcache_jupyter.caches.credentials import without_credentials
-from llmcache_jupyter.caches.llm_string import SECRET_NAME, redact
+from llmcache_jupyter.caches.credentials import CALLERS_NAME, without_callers, without_credentials
+from llmcache_jupyter.caches.llm_string import redact
 from llmcache_jupyter.clients.langchain import class_being_sent
 
 # what an answer tells about the call that made it; no client sends these back
@@ -119,8 +119,8 @@ def _without_caller(llm_string: str) -> str:
 
 def _without_secrets(llm_string: str) -> str:
     """The text without credentials. Two texts stay two, unless only what surely is a credential differs."""
-    certain = without_credentials(llm_string)
-    kept = redact(certain)
+    certain = without_callers(llm_string)
+    kept = redact(without_credentials(llm_string))
     if kept == certain:
         return kept
     mark = hashlib.blake2b(certain.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
@@ -145,13 +145,13 @@ def _what_is_sent(name: str, value: Any) -> Any:
         if value.get("type") == "secret":
             return _NOTHING
         if name.endswith("headers"):
-            kept = {header: text for header, text in value.items() if not SECRET_NAME.search(header)}
+            kept = {header: text for header, text in value.items() if not CALLERS_NAME.search(header)}
             return kept or _NOTHING
     if isinstance(value, str):
-        if SECRET_NAME.search(name):
+        if CALLERS_NAME.search(name):
             return _NOTHING
         if _ADDRESS.search(name):
-            return redact(_USER.sub("", value))
+            return without_callers(_USER.sub("", value))
     return value
 
 

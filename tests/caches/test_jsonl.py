@@ -145,6 +145,11 @@ class TestSecrets:
         assert read.is_redacted
         assert read.entry.model == "m"
 
+    def test_a_models_name_that_looks_like_one_stays(self) -> None:
+        text, is_redacted = line_of(entry(llm_string="[('model', 'xai-grok-4-0709')]"))
+        assert not is_redacted
+        assert "xai-grok-4-0709" in text
+
     def test_a_name_tells(self) -> None:
         text, is_redacted = line_of(entry(generations=[Generation("", {"password": "tiger"})]))
         assert is_redacted

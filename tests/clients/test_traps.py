@@ -153,6 +153,17 @@ class TestModelsOfOnesOwn:
         assert len(ASKED) == 1
         assert "12345678" not in str(list(cache.backend.keys()))
 
+    def test_what_is_only_named_like_a_secret_tells_them_apart(self, cache: SessionCache) -> None:
+        for settings in (
+            {"secret_word": "apple"},
+            {"secret_word": "pear"},
+            {"client_secret": "a"},
+            {"client_secret": "b"},
+        ):
+            Persona(settings=settings).invoke("Hi")
+        assert len(ASKED) == 3
+        assert "apple" not in str(list(cache.backend.keys()))
+
     def test_a_private_attribute_tells_them_apart(self, cache: SessionCache) -> None:
         one, other = Persona(), Persona()
         one._voice = "loud"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
 
+from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.session.keys import canonical_key
 from tests.caches.contract import COLLIDING, TRICKY
 
@@ -253,6 +255,41 @@ class TestWhoCalls:
     )
     def test_what_is_sent_does(self, fields: dict[str, Any]) -> None:
         assert of_model(**fields) != of_model()
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ({"model": "xai-grok-4-0709"}, {"model": "xai-grok-3-mini"}),
+            ({"model": "hf-mistral-7b-instruct"}, {"model": "hf-llama-70b-chat"}),
+            ({"model": "ft:gpt-4o:org:sk-tuned-v1"}, {"model": "ft:gpt-4o:org:sk-tuned-v2"}),
+            ({"base_url": "http://hf-llama-prod:8000/v1"}, {"base_url": "http://hf-mistral-prod:8000/v1"}),
+            ({"base_url": "http://gw/pk-team-alpha/v1"}, {"base_url": "http://gw/pk-team-beta-x/v1"}),
+            ({"extra_body": {"secret_word": "apple"}}, {"extra_body": {"secret_word": "pear"}}),
+            (
+                {"extra_body": {"auth": "hf_adapter_number_1"}},
+                {"extra_body": {"auth": "hf_adapter_number_2"}},
+            ),
+        ],
+        ids=str,
+    )
+    def test_what_only_looks_like_a_credential_does(self, one: Any, other: Any) -> None:
+        assert of_model(**one) != of_model(**other)
+
+    @pytest.mark.parametrize(
+        "names", [("xai-grok-4-0709", "xai-grok-3-mini"), ("hf_search_v1", "hf_lookup_v2")]
+    )
+    def test_so_do_names_that_are_bound_to_a_call(self, names: tuple[str, str]) -> None:
+        model = ChatOpenAI(model="m", api_key=SecretStr("replay"))
+        for what in ({"model": name} for name in names), ({"tools": [{"name": name}]} for name in names):
+            one, other = (canonical_key("Hi", model._get_llm_string(**bound)) for bound in what)
+            assert one != other
+
+    def test_a_models_name_is_told_though_it_looks_like_a_key(self) -> None:
+        assert model_name(of_model(model="xai-grok-4-0709")) == "xai-grok-4-0709"
+
+    def test_what_looks_like_a_credential_is_not_in_it(self) -> None:
+        given = of_model(extra_body={"auth": "sk-abcdefgh12345678", "secret_word": "apple"})
+        assert not {"sk-abcdefgh12345678", "apple"} & {*re.findall(r"[\w-]+", given)}
 
     def test_tools_and_stop_words_stay_as_they_are(self) -> None:
         model = ChatOpenAI(model="m", api_key=SecretStr("replay"), max_retries=7)
