@@ -10,6 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal
 
+from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.breaker import Breaker
 from llmcache_jupyter.caches.entry import Entry, EntryCache, Key, Page, Query
 from llmcache_jupyter.caches.limits import LimitedCache, Policy
@@ -56,7 +57,9 @@ class TieredCache(LimitedCache):
         self._writes = _Guard("write", Breaker(timer), on_failure, on_recovery)
         # a store that cannot be read is not worth the wait for a write
         self._reads = _Guard("read", Breaker(timer), on_failure, on_recovery, also=self._writes.breaker)
-        self._unwritten: dict[Key, bool] = {}  # those in `fast` alone, and whether that may change
+        # those in `fast` alone: the entry that is to be written, or None where it cannot be
+        self._unwritten: dict[Key, Entry | None] = {}
+        self._removals = 0  # how often something was removed on request
         self.shared = slow.shared
 
     @property
@@ -78,7 +81,7 @@ class TieredCache(LimitedCache):
     @property
     def waiting(self) -> int:
         """How many entries wait to be written to the slow tier."""
-        return sum(list(self._unwritten.values()))
+        return sum(entry is not None for entry in list(self._unwritten.values()))
 
     @property
     def retry_in(self) -> float | None:
@@ -157,6 +160,7 @@ class TieredCache(LimitedCache):
 
     def delete(self, ids: Iterable[str]) -> int:
         ids = set(ids)
+        self._removals += 1
         deleted = self.slow.delete(ids)
         for entry in self.alone():
             if entry.id in ids:
@@ -166,6 +170,7 @@ class TieredCache(LimitedCache):
         return deleted
 
     def clear(self, **kwargs: Any) -> None:
+        self._removals += 1
         self.slow.clear(**kwargs)
         self._unwritten.clear()
         self._fast.clear()
@@ -226,12 +231,13 @@ class TieredCache(LimitedCache):
         return found
 
     def _keep(self, entry: Entry) -> None:
-        self._unwritten[entry.key] = True  # first: who reads it meanwhile must not miss it in `slow`
+        self._unwritten[entry.key] = entry  # first: who reads it meanwhile must not miss it in `slow`
         self._fast.put(entry)
 
     def _write(self, entry: Entry) -> int:
         """Write an entry that was kept. Returns how many others had to go for it."""
         if self._writes.allows():
+            removals = self._removals
             with self._writes:
                 try:
                     evicted = self.slow.put(entry)
@@ -239,12 +245,14 @@ class TieredCache(LimitedCache):
                     self._cannot_write(entry, error)
                     self.slow.discard(entry.key)
                     return 0
-                self._unwritten.pop(entry.key, None)
+                if not self._is_written(entry):
+                    self._correct(entry.key, self._removals != removals)
                 return evicted
         return 0
 
     async def _awrite(self, entry: Entry) -> int:
         if self._writes.allows():
+            removals = self._removals
             with self._writes:
                 try:
                     evicted = await self.slow.aput(entry)
@@ -252,40 +260,59 @@ class TieredCache(LimitedCache):
                     self._cannot_write(entry, error)
                     await self.slow.adelete([entry.id])
                     return 0
-                self._unwritten.pop(entry.key, None)
+                if not self._is_written(entry):
+                    await run_in_executor(self._correct, entry.key, self._removals != removals)
                 return evicted
         return 0
 
+    def _is_written(self, entry: Entry) -> bool:
+        """Note that the entry was written. Returns whether it is still the one under its key."""
+        waited = self._unwritten.get(entry.key)
+        if waited is None or waited.generations is not entry.generations:
+            return False
+        self._unwritten.pop(entry.key, None)
+        return True
+
+    def _correct(self, key: Key, may_be_removed: bool) -> None:
+        """Have `slow` hold what `fast` does, after a write that was overtaken by another one or a removal."""
+        entry = self._fast.get(key)
+        if entry is not None:
+            self.slow.put(entry)
+            self._is_written(entry)
+        elif may_be_removed:  # and not only too many for `fast`
+            self.slow.discard(key)
+
     def _cannot_write(self, entry: Entry, error: EncodingError) -> None:
-        self._unwritten[entry.key] = False
+        self._unwritten[entry.key] = None
         if self._on_failure is not None:
             self._on_failure("write", error)
 
-    def _due(self) -> list[Entry]:
-        """Some of the entries that wait to be written, unless `slow` is left alone."""
+    def _due(self) -> list[Key]:
+        """The keys of some entries that wait to be written, unless `slow` is left alone."""
         if not self._unwritten or self._writes.breaker.remaining > 0:
             return []
-        due: list[Entry] = []
-        for key, waits in list(self._unwritten.items()):
-            entry = self._fast.get(key)
-            if entry is None:
-                self._unwritten.pop(key, None)
-            elif waits and len(due) < _AT_ONCE:
-                due.append(entry)
-        return due
+        return [key for key, entry in list(self._unwritten.items()) if entry is not None][:_AT_ONCE]
+
+    def _waiting(self, key: Key) -> Entry | None:
+        """The entry under the key, if it still waits: while others were written, much may have happened."""
+        entry = self._fast.get(key)
+        if entry is None:
+            self._unwritten.pop(key, None)
+        return None if self._unwritten.get(key) is None else entry
 
     def _write_some(self) -> None:
-        for entry in self._due():
-            self._write(entry)
+        for key in self._due():
+            if (entry := self._waiting(key)) is not None:
+                self._write(entry)
 
     async def _awrite_some(self) -> None:
-        for entry in self._due():
-            await self._awrite(entry)
+        for key in self._due():
+            if (entry := self._waiting(key)) is not None:
+                await self._awrite(entry)
 
     def _write_due(self) -> None:
-        while due := self._due():
-            for entry in due:
-                self._write(entry)
+        while self._due():
+            self._write_some()
 
     def alone(self) -> list[Entry]:
         """The entries that only `fast` has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -309,6 +310,45 @@ class TestWaiting:
         slow.broken = set()
         timer.advance(100)
         assert len(tiered) == len(slow) == 0
+
+    @pytest.mark.parametrize("at", ["1", "0"])  # one that still waits then; one that is just being written
+    @pytest.mark.parametrize("what", ["clear", "delete", "put"])
+    async def test_what_becomes_of_it_while_others_are_written_counts(
+        self, timer: FakeClock, what: str, at: str
+    ) -> None:
+        slow = _Slowly()
+        tiered = TieredCache(InMemoryCache(), slow, timer=timer)
+        slow.broken = {"put"}
+        for number in range(3):
+            tiered.put(entry(str(number), text="old"))
+        slow.broken = set()
+        timer.advance(100)
+        writing = asyncio.create_task(tiered.atouch(entry("2").key))
+        await slow.begun.wait()
+        if what == "put":
+            tiered.put(entry(at, text="new"))
+        elif what == "delete":
+            tiered.delete([entry(at).id])
+        else:
+            tiered.clear()
+        slow.may_end.set()
+        await writing
+        left = {"clear": None, "delete": None, "put": entry(at, text="new")}[what]
+        assert (tiered.get(entry(at).key), slow.get(entry(at).key)) == (left, left)
+        assert len(tiered) == len(slow) == {"clear": 0, "delete": 2, "put": 3}[what]
+
+
+class _Slowly(FailingCache):
+    """Takes an entry when it may, which others do not wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def aput(self, entry: Entry) -> int:
+        self.begun.set()
+        await self.may_end.wait()
+        return self.put(entry)
 
 
 class TestUnwritable:
