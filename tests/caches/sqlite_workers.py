@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,29 @@ def outlive(path: Path) -> list[str]:
         return sorted(found.prompt for found in cache.entries().entries)
 
 
+def fork_at_once(path: Path) -> list[int]:
+    """Threads fork at the same moment, again and again, while others write. How the children ended."""
+    cache = SQLiteCache(path)
+    ended: list[int] = []
+
+    def fork(thread: int) -> None:
+        for count in range(20):
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            cache.put(entry(f"{thread} {count}"))
+
+    threads = [threading.Thread(target=fork, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cache.put(entry("after"))
+    ended.append(len(cache))
+    return ended
+
+
 def _together(work: Callable[[int], None], count: int) -> list[int]:
     """How each of so many processes ended, that began at the same moment."""
     start, starting = os.pipe()
@@ -178,7 +202,7 @@ def _together(work: Callable[[int], None], count: int) -> list[int]:
 
 
 JOBS: dict[str, Callable[[Path], Any]] = {
-    job.__name__: job for job in (kill_writers, kill_makers, load, clear, make, outlive)
+    job.__name__: job for job in (kill_writers, kill_makers, load, clear, make, outlive, fork_at_once)
 }
 
 if __name__ == "__main__":

@@ -96,3 +96,7 @@ class TestTogether:
         expected = ["child, early", "child, late", "parent", "parent, after the fork"]
         assert run("outlive", path) == expected
         check_sound(path)
+
+    def test_threads_may_fork_at_once(self, path: Path) -> None:
+        assert run("fork_at_once", path) == [0] * 80 + [81]
+        check_sound(path)

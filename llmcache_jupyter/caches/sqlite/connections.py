@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from llmcache_jupyter.caches.sqlite.log_index import LogIndex, Version
+from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock
 from llmcache_jupyter.errors import StoreError
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
 PATIENT, HURRIED = 3.0, 0.05
-_READ_TIMEOUT, _FORK_TIMEOUT = 1.0, 1.0
+_READ_TIMEOUT, _STOP_TIMEOUT = 1.0, 1.0
 _LOOK_AGAIN = 1.0  # seconds
 _IDLE_READERS = 8
 _LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
@@ -52,7 +53,7 @@ class Connections:
       locks for its own, and write to a log that the parent clears away. Each opens its own again.
     - They follow the path: a file that was deleted, moved or replaced is left, and what is there by then is
       used; also what was copied over it while its log was empty. Writing notices at once, reading after a
-      second.
+      second. So it is where another process removed the log, as it may once this one has lost its lock.
     - `prepare` makes a store of what is at `path`, or of nothing. `on_fork` is called in the child.
 
     All methods raise StoreError, with what to do, where SQLite fails.
@@ -75,10 +76,11 @@ class Connections:
         self._looked = clock()
         self._closed = False
         self._write_lock = threading.RLock()
-        self._is_quiet = self._is_forking = False
+        self._is_stopped = self._has_write_lock = False
         self._busy: list[None] = []  # as many as readers are in use: a list changes in one step
         self._patience = PATIENT
         self._writer: sqlite3.Connection | None = None
+        self._shared_lock: SharedLock | None = None  # as long as there is a writer
         self._readers: list[sqlite3.Connection] = []
         _alive.add(self)
 
@@ -150,37 +152,36 @@ class Connections:
         self._closed = True
         with self._write_lock:
             self._close_readers()
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                writer.close()  # last, because only a writer clears the log away
+            self._close_writer()  # last, because only a writer clears the log away
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was prepared."""
         about = _look_at(self.path)
         return about is not None and _identity(about) == self._file and not self._is_copied_over(about)
 
-    def before_fork(self) -> None:
-        """Close what is not in use, and let nothing be written until the fork is done."""
-        self._is_quiet = self._write_lock.acquire(timeout=_FORK_TIMEOUT)
-        self._is_forking = True
-        until = time.monotonic() + _FORK_TIMEOUT
-        while self._busy and time.monotonic() < until:  # the child would find SQLite's own locks locked
+    def stop(self) -> bool:
+        """Close what is not in use, and let nothing be opened till `go_on`. Returns whether all is closed."""
+        self._has_write_lock = self._write_lock.acquire(timeout=_STOP_TIMEOUT)
+        self._is_stopped = True
+        until = time.monotonic() + _STOP_TIMEOUT
+        while self._busy and time.monotonic() < until:  # a child would find SQLite's own locks locked
             time.sleep(0.001)
         self._close_readers()
-        if self._is_quiet and self._writer is not None and not self._writer.in_transaction:
-            self._writer.close()
-            self._writer = None
+        if self._has_write_lock and (self._writer is None or not self._writer.in_transaction):
+            self._close_writer()
+        return not self._busy and self._writer is None
 
-    def after_fork(self) -> None:
-        """In the parent: go on."""
-        self._is_forking = False
-        if self._is_quiet:
+    def go_on(self) -> None:
+        """Let connections be opened again."""
+        self._is_stopped = False
+        if self._has_write_lock:
+            self._has_write_lock = False
             self._write_lock.release()
 
     def forget(self) -> None:
         """In the child: begin anew. What another thread of the parent was using is left alone."""
-        self._write_lock, self._writer, self._readers = threading.RLock(), None, []
-        self._is_forking, self._busy = False, []
+        self._write_lock, self._writer, self._shared_lock = threading.RLock(), None, None
+        self._is_stopped, self._readers, self._busy = False, [], []
         self._on_fork()
 
     def _borrow(self) -> tuple[list[sqlite3.Connection], sqlite3.Connection]:
@@ -193,9 +194,10 @@ class Connections:
         try:
             return pool, pool.pop()
         except IndexError:
-            pass
+            self._busy.pop()
+        self._follow()  # before a file is opened: whose is it?
+        self._begin_to_read()
         try:
-            self._follow()  # before a file is opened: whose is it?
             return self._readers, self._new_reader()
         except BaseException:
             self._busy.pop()
@@ -203,19 +205,19 @@ class Connections:
 
     def _begin_to_read(self) -> None:
         self._busy.append(None)
-        while self._is_forking:
+        while self._is_stopped:
             self._busy.pop()
-            with self._write_lock:  # until the fork is done
+            with self._write_lock:  # until `go_on`
                 self._busy.append(None)
 
     def _new_reader(self) -> sqlite3.Connection:
         reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
         try:
             reader.execute("PRAGMA query_only = ON")
+            self._watch_log()
         except BaseException:
             reader.close()
             raise
-        self._log_index = LogIndex(self.path)  # none may have been open before this one
         return reader
 
     def _give_back(self, pool: list[sqlite3.Connection], reader: sqlite3.Connection) -> None:
@@ -234,22 +236,39 @@ class Connections:
         return not 0 <= self._clock() - self._looked < _LOOK_AGAIN
 
     def _follow(self) -> None:
-        """Leave the file, if it is no longer at its path: what is written to it would be lost."""
+        """Leave what would lose what is written to it: a file that isn't at its path, or a log that isn't."""
         self._looked = self._clock()
-        if self.is_current():
+        if self.is_current() and not self._has_lost_log():
             return
         with self._write_lock:
-            if self.is_current():
-                return
-            self._close_readers()
-            self._readers = []
-            writer, self._writer, self._file, self._rest = self._writer, None, None, None
-            if writer is not None:
-                with suppress(sqlite3.Error):  # its log must be no other file's
-                    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                writer.close()
-            self._prepare(self.path)
-            self._file = identity(self.path)
+            if not self.is_current():
+                self._leave()
+            elif self._has_lost_log():
+                _close_all_of(self)
+
+    def _leave(self) -> None:
+        self._close_readers()
+        self._readers = []
+        self._file, self._rest = None, None
+        if self._writer is not None:
+            with suppress(sqlite3.Error):  # its log must be no other file's
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._close_writer()
+        self._prepare(self.path)
+        self._file = identity(self.path)
+
+    def _has_lost_log(self) -> bool:
+        is_open = self._writer is not None or self._readers or self._busy
+        return bool(is_open) and self._log_index.is_removed()
+
+    def shares_file(self, other: Connections) -> bool:
+        """Whether these are connections to the same file as the other ones are."""
+        return self._file is not None and self._file == other._file
+
+    def _watch_log(self) -> None:
+        """Begin anew with the log's index: none may have been there before a connection was open."""
+        self._log_index = LogIndex(self.path)
+        self._log_index.version()
 
     def _is_copied_over(self, about: os.stat_result) -> bool:
         """Whether something else than a store wrote to the file, which changed though its log did not.
@@ -273,22 +292,36 @@ class Connections:
 
     def _open_writer(self, patience: float = PATIENT) -> sqlite3.Connection:
         self._check_open()
+        if self._shared_lock is not None and not self._shared_lock.take(patience):
+            raise StoreError(f"{self.path}: {_HINTS[sqlite3.SQLITE_BUSY]}.")
         self._follow()
         if self._writer is None:
-            writer = connect(self.path, "mode=rw", patience)
-            try:
-                writer.execute("PRAGMA synchronous = NORMAL")
-                writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-                writer.execute("CREATE TEMP TABLE leaving (row INTEGER PRIMARY KEY)")
-            except BaseException:
-                writer.close()
-                raise
-            self._writer, self._patience = writer, patience
+            self._writer = self._new_writer(patience)
+            self._patience = patience
+            self._shared_lock = SharedLock(self.path)
         _roll_back(self._writer)  # an interrupt may have come where nobody could
         if patience != self._patience:
             self._writer.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
             self._patience = patience
         return self._writer
+
+    def _new_writer(self, patience: float) -> sqlite3.Connection:
+        writer = connect(self.path, "mode=rw", patience)
+        try:
+            writer.execute("PRAGMA synchronous = NORMAL")
+            writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            writer.execute("CREATE TEMP TABLE leaving (row INTEGER PRIMARY KEY)")
+            self._watch_log()
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def _close_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        self._shared_lock = None
 
     def _check_open(self) -> None:
         if self._closed:
@@ -350,19 +383,40 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 _alive: weakref.WeakSet[Connections] = weakref.WeakSet()
+_stopping = threading.RLock()
 
 
-def _of_all(method: Callable[[Connections], None]) -> Callable[[], None]:
-    def call() -> None:
-        for connections in list(_alive):
-            method(connections)
+def _close_all_of(lost: Connections) -> None:
+    """Close all connections that this process has to a file: a new one would share their log that is gone."""
+    with _stopping:
+        sharing = [one for one in list(_alive) if one.shares_file(lost)]
+        try:
+            are_closed = [one.stop() for one in sharing]
+        finally:
+            for one in sharing:
+                one.go_on()
+    if not all(are_closed):
+        raise StoreError(f"{lost.path}: its log was removed while it was in use: try again.")
 
-    return call
+
+def _before_fork() -> None:
+    _stopping.acquire()
+    for one in list(_alive):
+        one.stop()
+
+
+def _after_fork() -> None:
+    for one in list(_alive):
+        one.go_on()
+    _stopping.release()
+
+
+def _in_child() -> None:
+    global _stopping
+    _stopping = threading.RLock()
+    for one in list(_alive):
+        one.forget()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_of_all(Connections.before_fork),
-        after_in_parent=_of_all(Connections.after_fork),
-        after_in_child=_of_all(Connections.forget),
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

@@ -38,6 +38,10 @@ class LogIndex:
             return None
         return (opened.number, header) if len(header) == _HEADER else None
 
+    def is_removed(self) -> bool:
+        """Whether it was there, and no longer is."""
+        return self._opened is not None and not os.fstat(self._opened.descriptor).st_nlink
+
 
 class _Opened:
     """An index open for reading. `number` is that of no other one."""

@@ -1,0 +1,193 @@
+"""A process that lost SQLite's locks, because it closed a descriptor of the file: nothing is lost by it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock
+from tests.caches.contract import FakeClock, answer, entry, texts
+from tests.caches.test_sqlite_processes import check_sound
+
+Lose = Callable[[Path], object]
+
+_STORES = """
+import sys
+from llmcache_jupyter.caches.sqlite import SQLiteCache
+from tests.caches.contract import entry
+cache = SQLiteCache(sys.argv[1])
+for prompt in sys.argv[2:]:
+    cache.put(entry(prompt))
+print(flush=True)
+sys.stdin.read()
+print(*sorted(prompt for prompt, _ in cache.keys()))
+cache.close()
+"""
+_LOCKS = """
+import fcntl, sys
+file = open(sys.argv[1], "r+b")
+fcntl.lockf(file, fcntl.LOCK_EX, 510, 0x40000002)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+class Other:
+    """Another kernel, which stores these prompts. It goes on until it is told to end."""
+
+    def __init__(self, path: Path, *prompts: str, code: str = _STORES) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code, str(path), *prompts],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "\n"
+
+    def end(self) -> list[str]:
+        """What it saw in the end."""
+        seen, _ = self._process.communicate()
+        assert self._process.returncode == 0
+        return seen.split()
+
+
+def copy(path: Path) -> None:
+    shutil.copy(path, path.with_suffix(".backup"))
+
+
+def open_once_more(path: Path) -> SQLiteCache:
+    cache = SQLiteCache(path)
+    assert cache.lookup(*entry("before").key) == answer()
+    return cache
+
+
+def open_and_close(path: Path) -> None:
+    open_once_more(path).close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "notes.sqlite"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def cache(path: Path, clock: FakeClock) -> Iterator[SQLiteCache]:
+    with SQLiteCache(path, clock=clock) as cache:
+        cache.put(entry("before"))
+        assert cache.lookup(*entry("before").key) == answer()
+        yield cache
+    check_sound(path)
+
+
+@pytest.fixture(
+    params=[copy, Path.read_bytes, open_once_more, open_and_close], ids=lambda lose: lose.__name__
+)
+def lose(request: pytest.FixtureRequest) -> Lose:
+    found: Lose = request.param
+    return found
+
+
+def stored(cache: SQLiteCache) -> list[str]:
+    return sorted(texts(cache.entries(Query(limit=None)).entries))
+
+
+class TestLost:
+    def test_what_both_store_stays(self, cache: SQLiteCache, path: Path, lose: Lose) -> None:
+        kept = lose(path)
+        Other(path, "theirs").end()
+        cache.put(entry("ours"))
+        other = Other(path, "theirs-too")
+        for number in range(20):
+            cache.put(entry(f"ours-{number}"))
+        kept = lose(path) or kept
+        everything = sorted(["before", "ours", "theirs", "theirs-too", *(f"ours-{n}" for n in range(20))])
+        assert other.end() == everything
+        assert stored(cache) == everything
+        cache.put(entry("zuletzt"))
+        assert Other(path).end() == [*everything, "zuletzt"]
+        assert all(cache.lookup(*entry(prompt).key) == answer() for prompt in everything)
+        del kept
+
+    def test_who_only_reads_notices_after_a_second(
+        self, cache: SQLiteCache, path: Path, clock: FakeClock, lose: Lose
+    ) -> None:
+        lose(path)
+        Other(path, "theirs").end()
+        Other(path, "theirs-too").end()
+        clock.advance(1)
+        assert cache.lookup(*entry("theirs-too").key) == answer()
+
+    def test_two_caches_of_a_process_go_on(self, cache: SQLiteCache, path: Path) -> None:
+        with open_once_more(path) as second:
+            second.put(entry("second"))
+            copy(path)
+            Other(path, "theirs").end()
+            cache.put(entry("first"))
+            second.put(entry("second-too"))
+            everything = ["before", "first", "second", "second-too", "theirs"]
+            assert stored(cache) == stored(second) == everything
+            assert Other(path).end() == everything
+
+    def test_others_may_read_meanwhile(self, cache: SQLiteCache, path: Path) -> None:
+        wrong: list[object] = []
+        is_over = threading.Event()
+
+        def read() -> None:
+            while not is_over.is_set():
+                found = cache.lookup(*entry("before").key)
+                if found != answer():
+                    wrong.append(found)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(5):
+            copy(path)
+            Other(path, f"theirs-{number}").end()
+            cache.put(entry(f"ours-{number}"))
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        assert len(stored(cache)) == 11
+
+
+class TestTaken:
+    def test_nothing_is_written_while_another_process_removes_the_log(
+        self, cache: SQLiteCache, path: Path
+    ) -> None:
+        copy(path)
+        other = Other(path, code=_LOCKS)
+        storing = threading.Thread(target=cache.put, args=[entry("ours")])
+        storing.start()
+        storing.join(0.1)
+        assert storing.is_alive()
+        other.end()
+        storing.join()
+        assert Other(path).end() == ["before", "ours"]
+
+    def test_whether_it_is_held_is_told(self, cache: SQLiteCache, path: Path) -> None:
+        lock = SharedLock(path)
+        assert lock.take(0)
+        copy(path)
+        other = Other(path, code=_LOCKS)
+        assert not lock.take(0.05)
+        other.end()
+        assert lock.take(0)
+
+    def test_it_is_not_needed_where_there_is_no_file(self, path: Path) -> None:
+        assert SharedLock(path).take(0)
