@@ -58,6 +58,12 @@ class Uses:
         """What is not written yet of one entry."""
         return self._pending.get(digest)
 
+    def drop(self, digest: bytes) -> None:
+        """Forget those of an answer that was replaced."""
+        if digest in self._pending:
+            with self._lock:
+                self._pending.pop(digest, None)
+
     def __bool__(self) -> bool:
         return bool(self._pending)
 

@@ -246,6 +246,16 @@ class CacheContract(InterfaceContract):
         assert cache.get(entry().key) == entry(took=2.0, hits=2, last_used=1_002.0)
         assert len(cache) == 1
 
+    def test_hits_of_an_answer_are_not_those_of_the_next_one(self, cache: EntryCache) -> None:
+        cache.put(entry())
+        for _ in range(3):
+            cache.touch(entry().key)
+        cache.put(entry(text="new"))
+        assert cache.get(entry().key) == entry(text="new")
+        assert cache.entries().entries == [entry(text="new")]
+        cache.touch(entry().key)
+        assert [one.hits for one in cache.entries().entries] == [1]
+
     def test_keys_are_those_of_all_entries(self, cache: EntryCache) -> None:
         assert list(cache.keys()) == []
         keys = {(f"p{number}", configuration("m")) for number in range(7)}

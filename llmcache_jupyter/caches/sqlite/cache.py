@@ -173,6 +173,7 @@ class SQLiteCache(LimitedCache):
         row = row_of(entry)
         if self._limits.maxsize is None:
             self._connections.store(RECEIVE, _values(row))
+            self._uses.drop(entry.digest)
             self._clerk.arrived()
             return 0
 
