@@ -9,7 +9,7 @@ from typing import Any
 
 from llmcache_jupyter.caches import BaseCache
 from llmcache_jupyter.clients.imports import when_imported
-from llmcache_jupyter.clients.langchain_bypasses import Bypasses
+from llmcache_jupyter.clients.langchain_bypasses import Bypass, Bypasses
 
 
 def accept_our_caches() -> None:
@@ -41,17 +41,12 @@ def class_being_sent(shown: str) -> type | None:
 class LangChainClient:
     """LangChain's global cache while a session is active.
 
-    - `uncached`, `streamed`: are told the model, and what it is asked, before a call that asks no cache: it
-      has `cache=False`, or is called by `.stream`. What they raise, the call raises.
+    - `bypassed`: is told the model, what it is asked, and why, before a call that does not ask our cache.
+      What it raises, the call raises.
     """
 
-    def __init__(
-        self,
-        *,
-        uncached: Callable[[Any, str], object] = lambda *_: None,
-        streamed: Callable[[Any, str], object] = lambda *_: None,
-    ) -> None:
-        self._bypasses = Bypasses(uncached, streamed)
+    def __init__(self, bypassed: Callable[[Any, str, Bypass], object] = lambda *_: None) -> None:
+        self._bypasses = Bypasses(bypassed, self._is_ours)
         self._cache: BaseCache | None = None
         self._earlier: Any = None
         self._forget: Callable[[], None] = lambda: None
@@ -85,6 +80,11 @@ class LangChainClient:
         if current is self._cache:
             return None
         return "None" if current is None else f"a {type(current).__name__}"
+
+    def _is_ours(self, cache: Any) -> bool:
+        if cache is None and (module := _globals()) is not None:
+            cache = module.get_llm_cache()
+        return isinstance(cache, type(self._cache))  # another session's minds its own mode
 
     def _set(self, module: ModuleType) -> None:
         current = module.get_llm_cache()

@@ -1,4 +1,4 @@
-"""Calls for which LangChain asks no cache: those of a model with `cache=False`, and those by `.stream`.
+"""Calls for which LangChain does not ask our cache: of a model with `cache=False`, by `.stream`, and so on.
 
 Imports nothing of LangChain before others do.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from llmcache_jupyter.clients.imports import when_imported
 
@@ -16,18 +16,22 @@ _HOME = "langchain_core.language_models"
 _STREAMED = frozenset({"stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3"})
 _CALLS = _STREAMED | {"generate", "agenerate"}
 _CALLERS = frozenset({"generate_prompt", "agenerate_prompt"})
-Tell = Callable[[Any, str], object]
+
+Bypass = Literal["uncached", "own cache", "displaced", "streamed"]
+"""The model has `cache=False`, or another cache; LangChain's global cache is another one; it is streamed."""
 
 
 class Bypasses:
-    """Sees the calls that reach no cache, from `attach` until `detach`, which leaves nothing behind.
+    """Sees the calls that do not reach our cache, from `attach` until `detach`, which leaves nothing behind.
 
-    - `uncached`, `streamed`: are told the model and what it is asked, beforehand. What they raise, the call
-      raises.
+    - `bypassed`: is told the model, what it is asked, and why, beforehand. What it raises, the call raises.
+    - `is_ours`: whether this cache, or LangChain's global one where that is None, is our cache.
     """
 
-    def __init__(self, uncached: Tell, streamed: Tell) -> None:
-        self._hook = _Hook(uncached, streamed)
+    def __init__(
+        self, bypassed: Callable[[Any, str, Bypass], object], is_ours: Callable[[Any], bool]
+    ) -> None:
+        self._hook = _Hook(bypassed, is_ours)
         self._forget: Callable[[], None] = lambda: None
 
     def attach(self) -> None:
@@ -53,9 +57,11 @@ class _Hook:
     - It never has one: a handler costs a cached call 15 us, looking here 1 us.
     """
 
-    def __init__(self, uncached: Tell, streamed: Tell) -> None:
-        self._uncached = uncached
-        self._streamed = streamed
+    def __init__(
+        self, bypassed: Callable[[Any, str, Bypass], object], is_ours: Callable[[Any], bool]
+    ) -> None:
+        self._bypassed = bypassed
+        self._is_ours = is_ours
 
     def get(self) -> None:
         frame: FrameType | None = sys._getframe(1)
@@ -70,13 +76,22 @@ class _Hook:
     def _look(self, frame: FrameType) -> None:
         if frame.f_code.co_name in _STREAMED:
             told = frame.f_locals
-            self._streamed(told.get("self"), _asked(told))
+            self._bypassed(told.get("self"), _asked(told), "streamed")
             return
         caller = frame.f_back  # most often the model's, too, and it takes less to read its few variables
         asker = caller if caller is not None and _is_langchains(caller, _CALLERS) else frame
         model = asker.f_locals.get("self")
-        if getattr(model, "cache", None) is False:
-            self._uncached(model, _asked(frame.f_locals))
+        bypass = self._bypass(getattr(model, "cache", None))
+        if bypass is not None:
+            self._bypassed(model, _asked(frame.f_locals), bypass)
+
+    def _bypass(self, cache: Any) -> Bypass | None:
+        """Why calls of a model with this `cache` do not reach ours; None where they do."""
+        if cache is False:
+            return "uncached"
+        if cache is None or cache is True:
+            return None if self._is_ours(None) else "displaced"
+        return None if self._is_ours(cache) else "own cache"
 
 
 def _is_langchains(frame: FrameType, names: frozenset[str]) -> bool:

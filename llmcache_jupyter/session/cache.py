@@ -19,6 +19,7 @@ from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.generation import total_tokens
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.prompt import asked
+from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheMissError, CacheWarning, EncodingError, LLMCacheError
 from llmcache_jupyter.session.asking import AskingModels
 from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, MissReason, Stored, logger
@@ -154,29 +155,15 @@ class SessionCache(BaseCache):
         await self._aguarded("clear", self.backend.aclear, **kwargs)
         self._cleared(count)
 
-    def uncached(self, model: Any, prompt: str) -> None:
-        """Note that this model, which has `cache=False`, is about to be called.
+    def bypassed(self, model: Any, prompt: str, bypass: Bypass) -> None:
+        """Note that this model is about to be called past the cache.
 
         Raises:
             CacheMissError: the mode is replay.
         """
         if (scoped_mode() or self.mode) == "replay":
-            raise _bypass_error(model, prompt, "It has `cache=False`: leave that out")
-        self.traps.uncached(model)
-
-    def streamed(self, model: Any, prompt: str) -> None:
-        """Note that this model is about to be called by `.stream` or `.astream`.
-
-        Raises:
-            CacheMissError: the mode is replay.
-        """
-        if (scoped_mode() or self.mode) == "replay":
-            raise _bypass_error(
-                model,
-                prompt,
-                "LangChain caches no `.stream` or `.astream`: use `.invoke` or `.ainvoke`",
-            )
-        self.traps.streamed(model)
+            raise _bypass_error(model, prompt, _INSTEAD[bypass])
+        self.traps.bypassed(model, bypass)
 
     def _call(self, prompt: str, llm_string: str, flight: int, caller: FrameType) -> _Call:
         key = canonical_key(prompt, self._models.llm_string(llm_string, caller))
@@ -343,9 +330,17 @@ def _replay_error(call: _Call) -> CacheMissError:
     )
 
 
+_INSTEAD: dict[Bypass, str] = {
+    "uncached": "It has `cache=False`: leave that out",
+    "own cache": "It has a cache of its own, `cache=...`: leave that out",
+    "displaced": "Other code has set LangChain's global cache: run `%llmcache on`",
+    "streamed": "LangChain caches no `.stream` or `.astream`: use `.invoke` or `.ainvoke`",
+}
+
+
 def _bypass_error(model: Any, prompt: str, why: str) -> CacheMissError:
     return CacheMissError(
-        f"Mode replay, and this call of {spoken_name(model)} can reach no cache: {_beginning(prompt)!r}. "
+        f"Mode replay, and this call of {spoken_name(model)} cannot reach the cache: {_beginning(prompt)!r}. "
         f"Nothing was sent. {why} to have it recorded and replayed. `%%llmcache off` as the cell's first "
         "line sends it.",
         model=name_of(model),

@@ -73,7 +73,7 @@ class Session(Browsing):
         super().__init__(SessionCache(clock=clock), clock=clock)
         self.progress: Progress = quietly
         self._used = UsedEntries()
-        self._client = LangChainClient(uncached=self.cache.uncached, streamed=self.cache.streamed)
+        self._client = LangChainClient(self.cache.bypassed)
         self._storage = Storage(
             clock=clock,
             on_switch=partial(setattr, self.cache, "backend"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmcache_jupyter.caches.credentials import without_credentials
 from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.clients.langchain_bypasses import Bypass
 
 ADDRESS = re.compile(r"<[^<>]{1,300} at 0x[0-9a-fA-F]{6,}>")
 
@@ -78,24 +79,10 @@ class Traps:
             "answer. A new model object is safe everywhere.",
         )
 
-    def uncached(self, model: Any) -> None:
-        """The model has `cache=False`."""
-        self._tell(
-            "uncached",
-            model,
-            "{who}: this model has `cache=False`, so its calls never reach the cache. Leave "
-            "that out to cache them.",
-        )
-
-    def streamed(self, model: Any) -> None:
-        """The model was called by `.stream` or `.astream`."""
-        self._tell(
-            "streamed",
-            model,
-            "{who}: LangChain does not cache calls by `.stream` or `.astream`, so they are "
-            "always sent. `.invoke` and "
-            "`.ainvoke` are cached.",
-        )
+    def bypassed(self, model: Any, bypass: Bypass) -> None:
+        """Calls of this model do not reach the cache."""
+        if bypass != "displaced":  # the status tells that as long as it is so
+            self._tell(bypass, model, _BYPASSED[bypass])
 
     def look_at(self, prompt: str, llm_string: str, model: str | None) -> None:
         """Tell what in a call that was not a hit, as LangChain hands it over, is a trap."""
@@ -121,6 +108,15 @@ class Traps:
             self._told[key] = text = text.format(who=key[1])
         self._warn(text)
 
+
+_BYPASSED: dict[Bypass, str] = {
+    "uncached": "{who}: this model has `cache=False`, so its calls never reach the cache. Leave that out to "
+    "cache them.",
+    "own cache": "{who}: this model has a cache of its own, which its calls ask instead of this one. Leave "
+    "out `cache=...` to have them here.",
+    "streamed": "{who}: LangChain does not cache calls by `.stream` or `.astream`, so they are always sent. "
+    "`.invoke` and `.ainvoke` are cached.",
+}
 
 _CREDENTIAL = {
     "prompt": "{who}: a prompt holds what looks like a credential. It is stored as it is, with "

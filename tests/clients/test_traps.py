@@ -18,7 +18,9 @@ from typing import Any, ClassVar
 from weakref import ref
 
 import pytest
+from langchain_core.caches import InMemoryCache as LangChainCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import LLM
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -704,6 +706,50 @@ class TestCallsThatReachNoCache:
                     assert f"cache: '{raised.value.prompt}'. Nothing was sent." in str(raised.value)
         assert (server.requests, ASKED) == (0, [])
         assert session.status().notes == ()
+
+    def test_a_cache_of_its_own(self, make_chat: MakeChat, session: Session, server: StandIn) -> None:
+        chat = make_chat(cache=LangChainCache())
+        for _ in range(2):
+            chat.invoke("Hi")
+        assert server.requests == 1
+        (note,) = session.status().notes
+        assert "cache of its own" in note
+        with mode("replay"), pytest.raises(CacheMissError, match="of its own"):
+            chat.invoke("Ho")
+        assert server.requests == 1
+
+    def test_our_cache_as_its_own_is_ours(
+        self, make_chat: MakeChat, session: Session, server: StandIn
+    ) -> None:
+        for cache in (session.cache, True, None):
+            make_chat(cache=cache).invoke("Hi")
+        with mode("replay"):
+            make_chat(cache=session.cache).invoke("Hi")
+        assert server.requests == 1
+        assert session.status().notes == ()
+
+    def test_a_session_after_another_one(self, chat: ChatOpenAI, session: Session, server: StandIn) -> None:
+        second = Session()
+        second.activate()
+        chat.invoke("Hi")
+        with mode("replay"):
+            chat.invoke("Hi")
+        second.deactivate()
+        assert server.requests == 1
+
+    @pytest.mark.parametrize("other", [LangChainCache(), None])
+    def test_replay_beside_another_global_cache(
+        self, chat: ChatOpenAI, session: Session, server: StandIn, run: Run, other: LangChainCache | None
+    ) -> None:
+        set_llm_cache(other)
+        session.mode = "replay"
+        for call in (lambda: chat.invoke("Hi"), lambda: Text().invoke("Hi"), lambda: run(chat.ainvoke("Hi"))):
+            with pytest.raises(CacheMissError, match="run `%llmcache on`"):
+                call()
+        assert (server.requests, ASKED) == (0, [])
+        session.mode = "on"
+        chat.invoke("Hi")
+        assert server.requests == 1
 
     def test_replay_names_the_model_and_what_to_do(self, chat: ChatOpenAI, session: Session) -> None:
         session.mode = "replay"

@@ -14,9 +14,9 @@ def test_once_for_each_model_and_trap() -> None:
     traps = Traps(told.append)
     one, other = SimpleNamespace(model_name="a"), SimpleNamespace(model_name="b")
     for _ in range(3):
-        traps.uncached(one)
-        traps.uncached(other)
-        traps.streamed(one)
+        traps.bypassed(one, "uncached")
+        traps.bypassed(other, "uncached")
+        traps.bypassed(one, "streamed")
     assert len(told) == 3
     assert traps.notes == tuple(told)
     assert told[0].startswith("SimpleNamespace (a): this model has `cache=False`")
@@ -38,7 +38,7 @@ def test_what_a_call_holds() -> None:
 def test_the_notes_of_one_model() -> None:
     traps = Traps(lambda _: None)
     traps.look_at("<Parser object at 0x7f1234567890>", LLM, "gpt")
-    traps.uncached(SimpleNamespace(model="other"))
+    traps.bypassed(SimpleNamespace(model="other"), "uncached")
     assert len(traps.notes_of(LLM)) == 1
     assert traps.notes_of("[('model_name', 'third')]") == ()
 
@@ -47,5 +47,5 @@ def test_only_so_many_are_told() -> None:
     told: list[str] = []
     traps = Traps(told.append)
     for number in range(500):
-        traps.streamed(SimpleNamespace(model=str(number)))
+        traps.bypassed(SimpleNamespace(model=str(number)), "streamed")
     assert len(told) == len(traps.notes) == 100
