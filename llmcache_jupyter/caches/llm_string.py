@@ -64,7 +64,8 @@ def parameters(llm_string: str) -> dict[str, str]:
 def configuration(llm_string: str) -> dict[str, Any]:
     """The model's parameters and the call's, by name. An object is the text that stands for it."""
     head, tail = _halves(llm_string)
-    return _model_fields(head) | (_pairs(tail) if tail else {})
+    model, call = _model_fields(head), _pairs(tail) if tail else {}
+    return model | {name: value for name, value in call.items() if value is not None or name not in model}
 
 
 def _pairs(tail: str) -> dict[str, Any]:

@@ -58,6 +58,8 @@ def test_a_real_clients_name_and_parameters() -> None:
 
 def test_parameters_of_both_forms() -> None:
     assert parameters("[('model_name', 'm'), ('n', 2), ('stop', None)]") == {"model_name": "m", "n": "2"}
+    model = json.dumps({"kwargs": {"model": "m", "stop": ["end"]}})
+    assert parameters(f"{model}---[('stop', None)]") == {"model": "m", "stop": '["end"]'}
     assert parameters(serialised(seed=1))["tools"] == '[{"name": "f"}]'
     strange = "[('response_format', <class 'a.B'>)]"
     assert parameters(strange) == {"response_format": "<class 'a.B'>"}
