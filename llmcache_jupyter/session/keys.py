@@ -45,7 +45,7 @@ _NOTHING = object()
 _ADDRESS = re.compile(r"(base|url|endpoint|host)$")
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
 _CLASS = re.compile(r"<class '([^']+)'>")
-_schemas: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+_schemas: weakref.WeakKeyDictionary[type, tuple[Any, str | None, str]] = weakref.WeakKeyDictionary()
 
 
 def canonical_key(prompt: str, llm_string: str) -> Key:
@@ -171,10 +171,13 @@ def _schema(model: Any) -> str | None:
     """A digest of the pydantic class's schema, or None where it is no such class."""
     if not hasattr(model, "model_json_schema"):
         return None
-    if model not in _schemas:
+    fields, doc = getattr(model, "__pydantic_core_schema__", None), model.__doc__
+    known = _schemas.get(model)
+    if known is None or known[0] is not fields or known[1] != doc:  # it may have been built again
         schema = json.dumps(model.model_json_schema(), sort_keys=True, default=str)
-        _schemas[model] = hashlib.blake2b(schema.encode(), digest_size=8).hexdigest()
-    return _schemas[model]
+        known = fields, doc, hashlib.blake2b(schema.encode(), digest_size=8).hexdigest()
+        _schemas[model] = known
+    return known[2]
 
 
 def _class_by_name(dotted_name: str) -> Any:

@@ -21,7 +21,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from llmcache_jupyter.caches.llm_string import model_name
@@ -368,6 +368,21 @@ class TestClasses:
 
         monkeypatch.setitem(sys.modules, "broken_module", Broken())
         assert canonical_key("p", llm_string) == ("p", llm_string)
+
+    def test_one_that_is_changed_in_place_sends_another_schema(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Person(BaseModel):
+            name: str = Field(description="Of one.")
+
+        monkeypatch.setitem(sys.modules, "people", SimpleNamespace(Person=Person))
+        llm_string = "[('response_format', <class 'people.Person'>)]"
+        seen = [canonical_key("p", llm_string)]
+        Person.__doc__ = "In French."
+        seen.append(canonical_key("p", llm_string))
+        Person.model_fields["name"].description = "Of all."
+        Person.model_rebuild(force=True)
+        seen.append(canonical_key("p", llm_string))
+        assert len(set(seen)) == 3
+        assert canonical_key("p", llm_string) == seen[-1]
 
     def test_a_class_that_no_schema_can_describe_stays_as_it_is(
         self, monkeypatch: pytest.MonkeyPatch
