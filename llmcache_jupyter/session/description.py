@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from functools import partial
 from itertools import compress
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -22,11 +23,13 @@ from llmcache_jupyter.session.function_code import (
     byte_code,
     code_of_function,
     counters_in,
+    functions_in,
     functions_of,
     is_installed,
     is_own,
     kept_by,
     own_functions_of,
+    own_parts,
     read_by,
 )
 
@@ -149,9 +152,9 @@ def _text_of(value: Any) -> str | None:
         return hashlib.blake2b(value, digest_size=8).hexdigest()
     if isinstance(value, re.Pattern):
         return f"{value.pattern!r} {value.flags}"
-    is_enum = hasattr(type(value), "__members__") and hasattr(value, "name")
-    if is_enum or isinstance(value, logging.Logger):
-        return str(value.name)
+    if isinstance(value, Enum | logging.Logger):
+        constant = getattr(value, "value", None)
+        return f"{value.name} {constant!r}" if _is_constant(constant) else str(value.name)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int | float | range) or type(value).__module__ in _WRITTEN_IN_FULL:
@@ -164,12 +167,20 @@ def class_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+class _Read(NamedTuple):
+    """A global variable that a function reads; and what its own methods count, where it is a class."""
+
+    knows: ref[FunctionType]
+    name: str
+    counters: frozenset[str]
+
+
 class _Known(NamedTuple):
     """The code of a class, and the members that it was made of. It keeps alive no class and no function."""
 
     own: tuple[bool, ...]
     counters: frozenset[str]
-    reads: list[tuple[ref[FunctionType], str]]
+    reads: list[_Read]
     ids: list[int]
     held: list[Any]
     code: Code | None
@@ -205,8 +216,8 @@ def _look_at(cls: type) -> _Known:
     if not any(which):
         return _Known((), frozenset(), [], [], [], None)
     own = list(compress(cls.__mro__, which))
-    counters = frozenset(name for part in own for code in _codes_in(part) for name in counters_in(code))
-    reads = [(ref(function), name) for function, name in read_by(_functions_in(own))]
+    counters = _counters_of(own)
+    reads = [_read(function, name) for function, name in read_by(functions_in(own))]
     members = _members(own, counters) + _values_read(reads)
     ids = list(map(id, members))
     unnamed: list[str] = []
@@ -222,12 +233,24 @@ def _look_at(cls: type) -> _Known:
     return _Known(which, counters, reads, ids, held, code)
 
 
-def _values_read(reads: Iterable[tuple[ref[FunctionType], str]]) -> list[Any]:
+def _counters_of(own: Iterable[type]) -> frozenset[str]:
+    return frozenset(name for part in own for code in _codes_in(part) for name in counters_in(code))
+
+
+def _read(function: FunctionType, name: str) -> _Read:
+    value = function.__globals__.get(name)
+    counters = _counters_of(own_parts(value)) if isinstance(value, type) else frozenset()
+    return _Read(ref(function), name, counters)
+
+
+def _values_read(reads: Iterable[_Read]) -> list[Any]:
     values: list[Any] = []
-    for knows, name in reads:
+    for knows, name, counters in reads:
         if (function := knows()) is not None:
             value = function.__globals__.get(name)
             values += value, getattr(value, "__code__", None)  # which `%autoreload` replaces
+            if isinstance(value, type):
+                values += _members(own_parts(value), counters)
     return values
 
 
@@ -265,7 +288,7 @@ def _code_within(cls: type, opaque: Opaque, within: set[type]) -> str | None:
     if cls in within:
         return None
     within.add(cls)
-    own = [part for part in cls.__mro__ if is_own(part.__module__)]
+    own = own_parts(cls)
 
     def tell(value: Any) -> str:
         return json.dumps(Description(opaque, within).of(value), sort_keys=True)
@@ -275,15 +298,10 @@ def _code_within(cls: type, opaque: Opaque, within: set[type]) -> str | None:
     return _digest("\n".join([*(_class_text(part, tell) for part in own), *_texts_read(own, within)]))
 
 
-def _functions_in(classes: Iterable[type]) -> list[FunctionType]:
-    members = (member for cls in classes for member in vars(cls).values())
-    return [function for member in members for function in functions_of(member)]
-
-
 def _texts_read(classes: Iterable[type], within: set[type]) -> list[str]:
     """What the classes' functions read of the world around them, a line each, as far as it is told."""
     found = {}
-    for function, name in read_by(_functions_in(classes)):
+    for function, name in read_by(functions_in(classes)):
         if not CALLERS_NAME.search(name) and (text := _text_read(function.__globals__.get(name), within)):
             found[f"{function.__module__} {name}"] = text
     return [f"{name} = {text}" for name, text in sorted(found.items())]
@@ -300,6 +318,8 @@ def _text_read(value: Any, within: set[type]) -> str | None:
         return "\n".join(_member_texts("", value, tell))
     if isinstance(value, type):
         return _code_within(value, opaque, within)
+    if isinstance(value, partial):
+        return tell(value)
     return repr(value) if _is_constant(value) else None
 
 

@@ -105,8 +105,23 @@ def read_by(functions: Iterable[FunctionType]) -> list[tuple[FunctionType, str]]
             if (id(around), name) not in found and not name.startswith("__"):
                 found[id(around), name] = function
                 if len(left) < _MOST_FUNCTIONS:
-                    left += own_functions_of(around[name])
+                    left += _own_functions_behind(around[name])
     return [(function, place[1]) for place, function in found.items() if place not in counted]
+
+
+def _own_functions_behind(value: Any) -> list[FunctionType]:
+    return functions_in(own_parts(value)) if isinstance(value, type) else own_functions_of(value)
+
+
+def own_parts(cls: type) -> list[type]:
+    """The class and its bases, as far as they are the notebook's or a module's beside it."""
+    return [part for part in cls.__mro__ if is_own(part.__module__)]
+
+
+def functions_in(classes: Iterable[type]) -> list[FunctionType]:
+    """The functions that the classes' members are made of."""
+    members = (member for cls in classes for member in vars(cls).values())
+    return [function for member in members for function in functions_of(member)]
 
 
 def own_functions_of(value: Any) -> list[FunctionType]:

@@ -88,6 +88,28 @@ CHANGES = {
     "a constant that a function reads": (
         "LEVEL = 1\ndef say(): return LEVEL", "LEVEL = 2", "{say()}",
     ),
+    "a function that a class's method calls": (
+        "def deep(): return 1\nclass Say:\n    def it(self): return deep()",
+        "def deep(): return 2",
+        "{Say().it()}",
+    ),
+    "a class's attribute": (
+        "class Say:\n    it = 1", "Say.it = 2", "{Say.it}",
+    ),
+    "a method that is replaced": (
+        "class Say:\n    def it(self): return 1", "Say.it = lambda self: 2", "{Say().it()}",
+    ),
+    "an inherited attribute": (
+        "class Base:\n    it = 1\nclass Say(Base): pass", "Base.it = 2", "{Say.it}",
+    ),
+    "an enumeration": (
+        "from enum import Enum\nclass Say(Enum):\n    IT = 1",
+        "class Say(Enum):\n    IT = 2",
+        "{Say.IT.value}",
+    ),
+    "arguments that were filled in": (
+        "from functools import partial\nsay = partial(str, 1)", "say = partial(str, 2)", "{say()}",
+    ),
 }  # fmt: skip
 
 
@@ -119,6 +141,11 @@ KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
     ),
     "a list that it fills": (
         "SEEN = []\ndef say():\n    SEEN.append(1)\n    return 1", lambda _: None, "{say()}",
+    ),
+    "what a class counts": (
+        "class Say:\n    count = 0\n    def it(self):\n        Say.count += 1\n        return 1",
+        lambda _: None,
+        "{Say().it()}",
     ),
     "a key": ("API_KEY = 'sk-1'", lambda notebook: notebook.run("API_KEY = 'sk-2'"), "{bool(API_KEY)}"),
     "an object": ("CLIENT = object()", lambda notebook: notebook.run("CLIENT = object()"), "{bool(CLIENT)}"),

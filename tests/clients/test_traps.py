@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from functools import wraps
 from logging import getLogger
 from pathlib import Path
@@ -36,6 +37,13 @@ from tests.clients.conftest import MakeChat, Run
 
 ASKED: list[str] = []
 """What reached any of the models below."""
+
+
+def level(value: int) -> Any:
+    class Level(Enum):
+        LOW = value
+
+    return Level.LOW
 
 
 class Persona(BaseChatModel):
@@ -112,6 +120,7 @@ class TestModelsOfOnesOwn:
             ({"helper": lambda: 1}, {"helper": lambda: 2}),
             ({"helper": len}, {"helper": sum}),
             ({"helper": 1}, {"helper": True}),
+            ({"helper": level(1)}, {"helper": level(2)}),
             ({"helper": "1"}, {"helper": 1}),
             ({"helper": {1}}, {"helper": [1]}),
             ({"helper": Text(persona="x")}, {"helper": Text(persona="y")}),
