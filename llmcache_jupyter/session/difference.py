@@ -108,7 +108,7 @@ def _named(llm_string: str) -> dict[str, Any]:
 
 
 def _changed(name: str, was: Any, now: Any) -> Difference:
-    old, new = _text(name, was), _text(name, now)
+    old, new = _texts(name, was, now)
     if old is None:
         words = f"{name} {new} was added"
     elif new is None:
@@ -125,19 +125,21 @@ def _text(name: str, value: Any) -> str | None:
         return "***"
     if isinstance(value, float):
         return f"{value:g}"
-    text = redact(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr))
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return redact(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr))
+
+
+def _texts(name: str, was: Any, now: Any) -> tuple[str | None, str | None]:
+    """Both values as text; where one is long, what is around the first place in which they differ."""
+    old, new = _text(name, was), _text(name, now)
+    if max(len(old or ""), len(new or "")) <= _SHOWN:
+        return old, new
+    near = 0 if old is None or new is None else common_prefix(old, new)
+    return old and _excerpt(old, near), new and _excerpt(new, near)
 
 
 def _of_schemas(name: str, was: Any, now: Any) -> Difference:
-    if was is None or now is None:
-        verb = "was added" if was is None else "was removed"
-        return Difference(
-            "structured output", _text(name, was), _text(name, now), f"structured output {verb}"
-        )
-    return Difference(
-        "structured output", _text(name, was), _text(name, now), "structured output schema changed"
-    )
+    what = "was added" if was is None else "was removed" if now is None else "schema changed"
+    return Difference("structured output", *_texts(name, was, now), f"structured output {what}")
 
 
 def _of_tools(was: list[Any], now: list[Any]) -> Iterator[Difference]:
@@ -181,7 +183,7 @@ def _of_tool(name: str, was: dict[str, Any], now: dict[str, Any]) -> Iterator[Di
         words = f"tool `{name}` changed its {part}"
         if part in ("parameters", "input_schema"):
             words += _of_parameters(old, new)
-        yield Difference(field, _text(part, old), _text(part, new), words)
+        yield Difference(field, *_texts(part, old, new), words)
 
 
 def _of_parameters(old: Any, new: Any) -> str:
@@ -238,8 +240,7 @@ def _of_messages(
     name = names[0] if names else "content"
     return Difference(
         field,
-        _text(name, was.get(name)),
-        _text(name, now.get(name)),
+        *_texts(name, was.get(name), now.get(name)),
         f"{field} ({after.role}) has another {' and '.join(names) or name}",
     )
 

@@ -84,6 +84,25 @@ class TestConfigurations:
     def test_in_words(self, old: str, new: str, said: list[str]) -> None:
         assert words(old, new) == said
 
+    def test_of_long_values_what_differs_is_shown(self) -> None:
+        long = "Search the documents of the company. " * 10
+        pairs = [
+            (llm(tools=[tool(description=f"{long}Now.")]), llm(tools=[tool(description=f"{long}Then.")])),
+            (llm(instructions=f"{long}Now."), llm(instructions=f"{long}Then.")),
+            (llm(response_format={"a": long, "b": "Now."}), llm(response_format={"a": long, "b": "Then."})),
+        ]
+        for old, new in pairs:
+            (found,) = differences(("Hi", old), ("Hi", new))
+            assert found.old is not None
+            assert found.new is not None
+            assert "Now." in found.old
+            assert "Then." in found.new
+            assert len(found.old) <= len(found.new) <= 80
+        (found,) = differences(("Hi", llm()), ("Hi", llm(instructions=long)))
+        assert found.words == f"instructions {found.new} was added"
+        assert found.new is not None
+        assert len(found.new) <= 80
+
     def test_the_code_and_the_class(self) -> None:
         old, new = (
             json.dumps({"code": code, "id": ["__main__", code], "kwargs": {}}) + "---[]" for code in "ab"
