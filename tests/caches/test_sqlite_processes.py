@@ -24,7 +24,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def run(job: str, path: Path) -> Any:
-    command = [sys.executable, "-m", "tests.caches.sqlite_workers", job, str(path)]
+    ignored = "ignore::DeprecationWarning:__main__"  # of forks beside threads, which a user may well do
+    command = [sys.executable, "-W", ignored, "-m", "tests.caches.sqlite_workers", job, str(path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)

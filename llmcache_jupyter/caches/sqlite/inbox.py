@@ -73,8 +73,9 @@ class Clerk:
         self._waiting += 1
         self._last = time.monotonic()
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
+            thread.start()
+            self._thread = thread  # only now: who closes meanwhile joins it
 
     def close(self) -> None:
         """End the thread; what it is filing is filed."""
