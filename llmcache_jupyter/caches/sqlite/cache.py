@@ -167,7 +167,7 @@ class SQLiteCache(LimitedCache):
 
     def _read(self, sql: str, digest: bytes, version: Version | None) -> Rows:
         read = self._connections.read
-        return read(sql, (digest, self._arrivals.row(digest, version, read)))
+        return read(sql, {"digest": digest, "row": self._arrivals.row(digest, version, read)})
 
     def put(self, entry: Entry) -> int:
         row = row_of(entry)
@@ -308,7 +308,7 @@ class SQLiteCache(LimitedCache):
 
     def _purge(self) -> None:
         ttl = self._limits.ttl
-        if ttl is not None and self._connections.read(EXPIRED, [self.clock() - ttl]):
+        if ttl is not None and self._connections.read(EXPIRED, {"end": self.clock() - ttl}):
             self._change(self._remove_expired)
 
     def _evict(self, writer: sqlite3.Connection) -> int:

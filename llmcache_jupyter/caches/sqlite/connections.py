@@ -84,7 +84,7 @@ class Connections:
         self._readers: list[sqlite3.Connection] = []
         _alive.add(self)
 
-    def read(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+    def read(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
         """The rows of one query."""
         pool, reader = self._borrow()
         try:

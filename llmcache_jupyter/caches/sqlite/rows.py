@@ -34,16 +34,16 @@ COLUMNS = (
 
 _KNOWN = f"""CASE WHEN length(generations) <= {MAX_LENGTH} THEN generations END,
     sent, stored, took, tokens, cell, hits, last_used"""
-# What has just arrived, if anywhere in the inbox's row ?2, is newer than what was filed. The plus compares
+# What has just arrived, if anywhere in the inbox's row :row, is newer than what was filed. The plus compares
 # the row's own digest, not the index's: where somebody put another file in this one's place, an index may
 # lead to the entry of another key.
-_ARRIVED = "FROM inbox WHERE row = ?2 AND digest = ?1"
+_ARRIVED = "FROM inbox WHERE row = :row AND digest = :digest"
 GET = f"""SELECT {_KNOWN} {_ARRIVED} UNION ALL SELECT {_KNOWN} FROM entries
-    WHERE row = (SELECT row FROM entries WHERE digest = ?1) AND +digest = ?1 LIMIT 1"""
+    WHERE row = (SELECT row FROM entries WHERE digest = :digest) AND +digest = :digest LIMIT 1"""
 STORED = f"""SELECT stored {_ARRIVED} UNION ALL
-    SELECT stored FROM entries WHERE digest = ?1 LIMIT 1"""
-EXPIRED = """SELECT 1 FROM inbox WHERE stored <= ?1 UNION ALL
-    SELECT 1 FROM entries WHERE stored <= ?1 LIMIT 1"""
+    SELECT stored FROM entries WHERE digest = :digest LIMIT 1"""
+EXPIRED = """SELECT 1 FROM inbox WHERE stored <= :end UNION ALL
+    SELECT 1 FROM entries WHERE stored <= :end LIMIT 1"""
 _PROMPT = f"CASE WHEN length(prompt) <= {MAX_LENGTH} THEN prompt END"
 _FETCH = f"SELECT row, {_PROMPT}, llm, {_KNOWN} FROM entries WHERE row IN "
 _KEYS = f"SELECT row, {_PROMPT}, llm FROM entries WHERE row > ? ORDER BY row LIMIT 1000"
