@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sqlite3
 import threading
@@ -16,6 +17,15 @@ import pytest
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from tests.caches.contract import answer, entry, texts
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _left() -> Iterator[None]:
+    """What an interrupt left half made is collected here, and not in another test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
