@@ -6,6 +6,7 @@ import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
@@ -91,6 +92,8 @@ _USAGES = {
     "help": "",
 }
 
+_TAKE_TEXT = frozenset({"entries", "lookup", "why"})
+
 # A quoted word may hold spaces. Quotes that don't stand around a whole word quote nothing: "What's up?"
 _QUOTED = r""""(?:[^"\\]|\\.)*"|'[^']*'"""
 _WORD = re.compile(rf"(?:--[\w-]+=)?(?:{_QUOTED})(?=\s|$)|\S+")
@@ -112,11 +115,14 @@ def parse(line: str) -> Namespace:
     """The line's subcommand as `command`, and its options. An empty line is the subcommand `status`.
 
     - Text and prompts need no quotes. Quotes around the whole of them are taken off.
+    - A comment ends the line, but for those that take a text: a prompt may have a heading.
 
     Raises:
         UsageError: the line can't be read; the message says what to write instead.
     """
     name, *words = _WORD.findall(line) or ["status"]
+    if name.startswith("#"):
+        name, words = "status", []
     if name in ("-h", "--help"):
         name = "help"
     if name in MODES and name not in SUBCOMMANDS:
@@ -126,6 +132,8 @@ def parse(line: str) -> Namespace:
         )
     if name not in SUBCOMMANDS:
         raise UsageError(unknown("subcommand", name, SUBCOMMANDS, "`%llmcache help` lists them."))
+    if name not in _TAKE_TEXT:
+        words = list(takewhile(lambda word: not word.startswith("#"), words))
     options: Namespace = SUBCOMMANDS[name].parse_intermixed_args(words)
     options.command = name
     return options

@@ -239,7 +239,7 @@ class LLMCacheMagics(Magics):
         self.cells.set_mode(self._checked_mode(line))
 
     def _checked_mode(self, line: str) -> Mode:
-        name = line.strip()
+        name = line.partition("#")[0].strip()
         first_line = f"`%%llmcache {'|'.join(MODES)}`"
         if not name:
             raise UsageError(f"Name the mode of this cell: {first_line}.")

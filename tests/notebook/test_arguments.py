@@ -78,12 +78,21 @@ def test_clear_delete_panel() -> None:
         ("-5 + 3", "-5 + 3"),
         ('"--full is what?"', "--full is what?"),
         ("{x} $x %x !x", "{x} $x %x !x"),
+        ("# A heading, #1", "# A heading, #1"),
         ("Grüße, 東京?", "Grüße, 東京?"),
     ],
 )
 def test_a_prompt_needs_no_quotes(line: str, text: str) -> None:
     assert prompt(line) == text
     assert prompt(f"{line} --model gpt") == prompt(f"--model gpt {line}") == text
+
+
+def test_a_comment_ends_the_line() -> None:
+    options = parse("on --store notes.sqlite   # a bare --store: another one")
+    assert (options.command, options.store) == ("on", "notes.sqlite")
+    assert parse("save lesson.jsonl --used  #all of them").used
+    assert parse('load "#1.jsonl" # the first').path == "#1.jsonl"
+    assert parse("# nothing").command == "status"
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class TestMode:
 
     def test_replay_stops_before_the_model(self, on: Notebook) -> None:
         assert on.run("%%llmcache replay\nask('known')").value == "re: known"
+        assert on.run("%%llmcache replay  # no key\nask('known')").value == "re: known"
         ran = on.run("%%llmcache replay\nx = 1\nask('new')")
         assert type(ran.error).__name__ == "CacheMissError"
         assert asked(on) == 1
