@@ -21,7 +21,6 @@ import hashlib
 import json
 import re
 import sys
-import weakref
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -30,6 +29,7 @@ from llmcache_jupyter.caches import Key
 from llmcache_jupyter.caches.credentials import CALLERS_NAME, without_callers, without_credentials
 from llmcache_jupyter.caches.llm_string import redact
 from llmcache_jupyter.clients.langchain import class_being_sent
+from llmcache_jupyter.session.schema import schema_digest
 
 # what an answer tells about the call that made it; no client sends these back
 _ABOUT_THE_CALL = frozenset(
@@ -45,7 +45,6 @@ _NOTHING = object()
 _ADDRESS = re.compile(r"(base|url|endpoint|host)$")
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
 _CLASS = re.compile(r"<class '([^']+)'>")
-_schemas: weakref.WeakKeyDictionary[type, tuple[Any, str | None, str]] = weakref.WeakKeyDictionary()
 
 
 def canonical_key(prompt: str, llm_string: str) -> Key:
@@ -161,23 +160,10 @@ def _with_schemas(llm_string: str) -> str:
 
 def _with_schema(text: str, dotted_name: str) -> str:
     try:
-        schema = _schema(class_being_sent(text) or _class_by_name(dotted_name))
+        schema = schema_digest(class_being_sent(text) or _class_by_name(dotted_name))
     except Exception:  # a class with fields that no schema can describe; no model is sent those
         return text
     return f"{text[:-1]} schema {schema}>" if schema else text
-
-
-def _schema(model: Any) -> str | None:
-    """A digest of the pydantic class's schema, or None where it is no such class."""
-    if not hasattr(model, "model_json_schema"):
-        return None
-    fields, doc = getattr(model, "__pydantic_core_schema__", None), model.__doc__
-    known = _schemas.get(model)
-    if known is None or known[0] is not fields or known[1] != doc:  # it may have been built again
-        schema = json.dumps(model.model_json_schema(), sort_keys=True, default=str)
-        known = fields, doc, hashlib.blake2b(schema.encode(), digest_size=8).hexdigest()
-        _schemas[model] = known
-    return known[2]
 
 
 def _class_by_name(dotted_name: str) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import sys
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 from langchain_core.load import dumps
@@ -26,6 +28,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.session.keys import canonical_key
+from llmcache_jupyter.session.schema import schema_digest
 from tests.caches.contract import COLLIDING, TRICKY
 
 LLM = "[('model_name', 'm')]"
@@ -381,8 +384,39 @@ class TestClasses:
         Person.model_fields["name"].description = "Of all."
         Person.model_rebuild(force=True)
         seen.append(canonical_key("p", llm_string))
-        assert len(set(seen)) == 3
+        Person.model_config["json_schema_extra"] = {"examples": ["Ada"]}
+        seen.append(canonical_key("p", llm_string))
+        Person.__name__ = "Human"
+        seen.append(canonical_key("p", llm_string))
+        assert len(set(seen)) == 5
         assert canonical_key("p", llm_string) == seen[-1]
+
+    def test_a_class_of_its_fields_that_is_changed_in_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Name(BaseModel):
+            first: str
+
+        class Person(BaseModel):
+            names: list[Name] | None
+            friends: dict[str, Person]
+
+        monkeypatch.setitem(sys.modules, "people", SimpleNamespace(Person=Person))
+        llm_string = "[('response_format', <class 'people.Person'>)]"
+        before = canonical_key("p", llm_string)
+        assert canonical_key("p", llm_string) == before
+        Name.__doc__ = "In French."
+        assert canonical_key("p", llm_string) != before
+
+    def test_no_class_is_kept_alive(self) -> None:
+        def describe() -> ref[type]:
+            class Person(BaseModel):
+                name: str
+
+            assert schema_digest(Person) == schema_digest(Person) is not None
+            return ref(Person)
+
+        gone = describe()
+        gc.collect()
+        assert gone() is None
 
     def test_a_class_that_no_schema_can_describe_stays_as_it_is(
         self, monkeypatch: pytest.MonkeyPatch
