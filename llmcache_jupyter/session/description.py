@@ -266,7 +266,7 @@ def _members(own: Iterable[type], counters: frozenset[str]) -> list[Any]:
     """The objects that the classes' code is made of. What their own methods count is not among them."""
     found: list[Any] = []
     for cls in own:
-        found.append(cls)
+        found += cls, vars(cls).get("__doc__")
         for name, member in vars(cls).items():
             kind = type(member)
             if kind in _PLAIN or (kind not in _FUNCTIONS and name.startswith(("__", "_abc_"))):
@@ -316,11 +316,13 @@ def _text_read(value: Any, within: set[type]) -> str | None:
 
     if own_functions_of(value):
         return "\n".join(_member_texts("", value, tell))
-    if isinstance(value, type):
+    if isinstance(value, type) and own_parts(value):
         return _code_within(value, opaque, within)
-    if isinstance(value, partial):
+    if isinstance(value, partial | Enum):
         return tell(value)
-    return repr(value) if _is_constant(value) else None
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):  # installed: which one it is
+        return f"{str(value.__module__).partition('.')[0]} {value.__qualname__}"
+    return repr(value) if _is_constant(value) else _text_of(value)
 
 
 def _is_constant(value: Any) -> bool:
@@ -358,14 +360,27 @@ def _codes_in(cls: type) -> Iterator[CodeType]:
 
 
 def _class_text(cls: type, tell: Tell) -> str:
-    lines = [cls.__qualname__]
+    lines = [cls.__qualname__, _without_address(str(vars(cls).get("__doc__") or ""))]
     for name, member in sorted(vars(cls).items()):
         lines += [f"{name} {text}" for text in _member_texts(name, member, tell)]
     fields = vars(cls).get("__pydantic_fields__") or {}
     annotations = vars(cls).get("__annotations__", {})
     for name, kind in annotations.items():
-        lines.append(f"{name}: {kind} = {tell(getattr(fields.get(name), 'default', None))}")
+        lines.append(f"{name}: {_without_address(str(kind))} = {tell(_of_field(fields.get(name)))}")
+    for name, field in sorted((vars(cls).get("__private_attributes__") or {}).items()):
+        lines.append(f"{name} = {tell(_of_field(field))}")
     return "\n".join(lines)
+
+
+def _of_field(field: Any) -> list[Any]:
+    """What pydantic makes values of a field from, and tells of it."""
+    told = [getattr(field, name, None) for name in ("default", "default_factory", "description")]
+    checks = getattr(field, "metadata", ())
+    return [*told, *(getattr(check, "func", _without_address(repr(check))) for check in checks)]
+
+
+def _without_address(text: str) -> str:
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _member_texts(name: str, member: Any, tell: Tell) -> Iterator[str]:

@@ -11,7 +11,7 @@ import tokenize
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial, partialmethod
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 _MOST_WRAPPED = 8
@@ -46,7 +46,7 @@ def functions_of(member: Any) -> list[FunctionType]:
         return [member]
     if type(member) is property:
         return [*functions_of(member.fget), *functions_of(member.fset)]
-    if isinstance(member, staticmethod | classmethod):
+    if isinstance(member, staticmethod | classmethod | MethodType):
         member = member.__func__
     functions: list[FunctionType] = []
     for _ in range(_MOST_WRAPPED):
@@ -110,6 +110,8 @@ def read_by(functions: Iterable[FunctionType]) -> list[tuple[FunctionType, str]]
 
 
 def _own_functions_behind(value: Any) -> list[FunctionType]:
+    if isinstance(value, partial):
+        return _own_functions_behind(value.func)
     return functions_in(own_parts(value)) if isinstance(value, type) else own_functions_of(value)
 
 

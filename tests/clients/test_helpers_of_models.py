@@ -39,7 +39,7 @@ class Notebook:
 
     def run(self, *cells: str) -> None:
         for cell in cells:
-            exec(compile(cell, "<cell>", "exec"), self.names)
+            exec(compile(cell, "<cell>", "exec", dont_inherit=True), self.names)
 
     def ask(self) -> str:
         return str(self.names["mine"].invoke("Hi"))
@@ -63,6 +63,13 @@ def ends(function):
     return wraps(function)(ended)
 @ends
 def say(): return "a"
+"""
+MADE = """
+from pydantic import BaseModel, Field, PrivateAttr
+class Say(BaseModel):
+    made: int = Field(default_factory={})
+    _kept: int = PrivateAttr({})
+    told: int = Field(0, description={!r})
 """
 CHANGES = {
     "a function": ("def say(): return 1", "def say(): return 2", "{say()}"),
@@ -107,6 +114,41 @@ CHANGES = {
         "class Say(Enum):\n    IT = 2",
         "{Say.IT.value}",
     ),
+    "what a function with arguments filled in calls": (
+        "from functools import partial\ndef deep(): return 1\ndef it(): return deep()\nsay = partial(it)",
+        "def deep(): return 2",
+        "{say()}",
+    ),
+    "which of an enumeration it is": (
+        "from enum import Enum\nclass Say(Enum):\n    A = 1\n    B = 2\nIT = Say.A",
+        "IT = Say.B",
+        "{IT.value}",
+    ),
+    "a method of an object": (
+        "class Say:\n    def it(self): return 1\nsay = Say().it",
+        "class Say:\n    def it(self): return 2\nsay = Say().it",
+        "{say()}",
+    ),
+    "which installed function it is": ("say = max", "say = min", "{say(1, 2)}"),
+    "which installed class it is": ("Say = int", "Say = float", "{Say(1)}"),
+    "a path": (
+        "from pathlib import Path\nFILE = Path('a')", "FILE = Path('b')", "{FILE}",
+    ),
+    "a pattern": ("import re\nIT = re.compile('a')", "IT = re.compile('b')", "{IT.pattern}"),
+    "a class's documentation": (
+        "class Say:\n    'Be short.'", "class Say:\n    'Be long.'", "{Say.__doc__}",
+    ),
+    "what a field is made of": (
+        MADE.format("lambda: 1", 1, ""), MADE.format("lambda: 2", 1, ""), "{Say().made}",
+    ),
+    "what a private attribute is": (
+        MADE.format("lambda: 1", 1, ""), MADE.format("lambda: 1", 2, ""), "{Say()._kept}",
+    ),
+    "a field's description": (
+        MADE.format("lambda: 1", 1, "Of one."),
+        MADE.format("lambda: 1", 1, "Of all."),
+        "{Say.model_fields['told'].description}",
+    ),
     "arguments that were filled in": (
         "from functools import partial\nsay = partial(str, 1)", "say = partial(str, 2)", "{say()}",
     ),
@@ -135,6 +177,13 @@ class TestAChange:
         assert (other.ask() != first, other.asked) == (True, 1)
 
 
+CHECKED = """
+from typing import Annotated
+from pydantic import AfterValidator, BaseModel
+def checked(value): return value
+class Say(BaseModel):
+    it: Annotated[int, AfterValidator(checked)]
+"""
 KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
     "a count of its own": (
         "COUNT = 0\ndef say():\n    global COUNT\n    COUNT += 1\n    return 1", lambda _: None, "{say()}",
@@ -154,6 +203,9 @@ KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
         "def a(n): return n and b(n - 1)\ndef b(n): return n and a(n - 1)", lambda _: None, "{a(3)}",
     ),
     "the class itself": ("", lambda _: None, "{Mine.__name__}"),
+    "a field that is checked": (
+        CHECKED, lambda notebook: notebook.run(CHECKED), "{Say(it=1).it}",
+    ),
     "what is not there yet": ("def say(n=1): return n or missing", lambda _: None, "{say()}"),
 }  # fmt: skip
 
