@@ -79,7 +79,7 @@ class LangChainClient:
         current = module.get_llm_cache()
         if current is self._cache:
             return None
-        return "None" if current is None else f"a {type(current).__name__}"
+        return "None" if current is None else f"{type(current).__name__}()"
 
     def _is_ours(self, cache: Any) -> bool:
         if cache is None and (module := _globals()) is not None:

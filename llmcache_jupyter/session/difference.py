@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from llmcache_jupyter.caches.llm_string import SECRET_NAME, configuration, redac
 from llmcache_jupyter.caches.prompt import Message, messages, serialised_chat
 
 _BEFORE, _AFTER = 24, 48
+_SEEN = {ord(" "): "·", ord("\n"): "↵", ord("\t"): "→", ord("\r"): "␍"}
 _SHOWN = 80
 _MOST = 20
 _NAMES = {
@@ -25,6 +27,7 @@ _NAMES = {
     "_type": "kind of model",
 }
 _SCHEMAS = ("response_format", "ls_structured_output_format", "format", "schema")
+_CLASS = re.compile(r"<class '([^']+)' schema \w+>")
 _HEADS = {"id": "class", "code": "code", "private": "private attributes"}
 
 
@@ -133,13 +136,19 @@ def _texts(name: str, was: Any, now: Any) -> tuple[str | None, str | None]:
     old, new = _text(name, was), _text(name, now)
     if max(len(old or ""), len(new or "")) <= _SHOWN:
         return old, new
-    near = 0 if old is None or new is None else common_prefix(old, new)
-    return old and _excerpt(old, near), new and _excerpt(new, near)
+    if old is None or new is None:
+        return old and _excerpt(old, 0), new and _excerpt(new, 0)
+    return _excerpts(old, new)
 
 
 def _of_schemas(name: str, was: Any, now: Any) -> Difference:
+    field = "structured output"
     what = "was added" if was is None else "was removed" if now is None else "schema changed"
-    return Difference("structured output", *_texts(name, was, now), f"structured output {what}")
+    classes = [_CLASS.search(str(value)) for value in (was, now)]
+    if all(classes) and len({found.group(1) for found in classes if found}) == 1:
+        # of a class, a call's configuration tells the name and a digest
+        return Difference(field, None, None, f"{field} {what}: the class has other fields or descriptions")
+    return Difference(field, *_texts(name, was, now), f"{field} {what}")
 
 
 def _of_tools(was: list[Any], now: list[Any]) -> Iterator[Difference]:
@@ -247,18 +256,29 @@ def _of_messages(
 
 def _of_texts(field: str, shown: str, old: str, new: str) -> Difference:
     place = common_prefix(old, new)
-    hidden = redact(old), redact(new)
-    near = common_prefix(*hidden)
     words = f"{shown} differs at character {place + 1}"
     if place == len(old):
         words = f"{shown} goes on at character {place + 1}"
     elif place == len(new):
         words = f"{shown} ends at character {place}"
-    return Difference(field, _excerpt(hidden[0], near), _excerpt(hidden[1], near), words)
+    return Difference(field, *_excerpts(redact(old), redact(new)), words)
 
 
-def _excerpt(text: str, place: int) -> str:
-    """A short piece of the text around `place`, where there is more marked so."""
+def _excerpts(old: str, new: str) -> tuple[str, str]:
+    """A short piece of each text around the first place in which they differ."""
+    near = common_prefix(old, new)
+    pieces = _excerpt(old, near), _excerpt(new, near)
+    if pieces[0] == pieces[1]:  # in white space, then, which is to be seen
+        return _excerpt(old, near, _SEEN), _excerpt(new, near, _SEEN)
+    return pieces
+
+
+def _excerpt(text: str, place: int, marks: dict[int, str] | None = None) -> str:
+    """A short piece of the text around `place`, where there is more marked so.
+
+    - `marks`: what to write in place of white space. Else all there is between two words is a space.
+    """
     begin = max(0, place - _BEFORE)
-    piece = " ".join(text[begin : place + _AFTER].split())
+    piece = text[begin : place + _AFTER]
+    piece = piece.translate(marks) if marks else " ".join(piece.split())
     return f"{'…' * (begin > 0)}{piece}{'…' * (place + _AFTER < len(text))}"

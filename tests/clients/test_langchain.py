@@ -104,7 +104,7 @@ class TestAttach:
             client.attach(cache)
             assert client.displaced is None
             set_llm_cache(other)
-            assert client.displaced == ("None" if other is None else "a InMemoryCache")
+            assert client.displaced == ("None" if other is None else "InMemoryCache()")
             client.detach()
             assert current() is other
             assert client.displaced is None
@@ -123,7 +123,7 @@ class TestAttach:
         (one, first), (two, second) = [(LangChainClient(), SessionCache()) for _ in range(2)]
         one.attach(first)
         two.attach(second)
-        assert one.displaced == "a SessionCache"
+        assert one.displaced == "SessionCache()"
         two.detach()
         assert current() is first
         one.detach()

@@ -75,7 +75,7 @@ class TestConfigurations:
             (
                 llm(more=", ('response_format', <class 'm.A' schema 12>)"),
                 llm(more=", ('response_format', <class 'm.A' schema 34>)"),
-                ["structured output schema changed"],
+                ["structured output schema changed: the class has other fields or descriptions"],
             ),
             (llm(), llm(more=", ('response_format', <class 'm.A'>)"), ["structured output was added"]),
             (llm(model_name="b", seed=2), llm(model_name="a", seed=1), ["model b -> a", "seed 2 -> 1"]),
@@ -83,6 +83,14 @@ class TestConfigurations:
     )
     def test_in_words(self, old: str, new: str, said: list[str]) -> None:
         assert words(old, new) == said
+
+    def test_of_a_class_what_can_be_told(self) -> None:
+        old, new = (
+            f"[('response_format', <class '__main__.Out' schema {digest}>)]" for digest in ("22f7", "8b14")
+        )
+        (found,) = differences(("Hi", old), ("Hi", new))
+        assert (found.old, found.new) == (None, None)
+        assert found.words == "structured output schema changed: the class has other fields or descriptions"
 
     def test_of_long_values_what_differs_is_shown(self) -> None:
         long = "Search the documents of the company. " * 10
@@ -128,6 +136,10 @@ class TestPrompts:
         (found,) = differences((dumps(old), ""), (dumps(new), ""))
         assert (found.field, found.words) == ("message 2", "message 2 (human) differs at character 24")
         assert (found.old, found.new) == ("What is the capital of France?", "What is the capital of Spain?")
+
+    def test_white_space_is_seen_where_it_differs(self) -> None:
+        (found,) = differences(("a b\n\n  c", "x"), ("a b\n\tc", "x"))
+        assert (found.old, found.new) == ("a·b↵↵··c", "a·b↵→c")
 
     def test_a_short_excerpt_of_a_long_one(self) -> None:
         (found,) = differences(("a " * 500 + "one" + " b" * 500, ""), ("a " * 500 + "two" + " b" * 500, ""))

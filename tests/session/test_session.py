@@ -100,7 +100,7 @@ class TestOnAndOff:
         other = LangChainInMemoryCache()
         set_llm_cache(other)
         (note,) = filled.status().notes
-        assert "a InMemoryCache" in note
+        assert "to InMemoryCache()" in note
         assert "`%llmcache on`" in note
         filled.deactivate()
         assert current() is other
