@@ -195,8 +195,9 @@ def code_of(cls: type) -> Code | None:
     - Comments and layout make no difference, and neither does running the cell or loading the module again.
     - What its methods keep is part of it: default values, variables of the function around them. Where no
       data stands for that, it is `{"<object>": digest}`, of this class object alone.
-    - So are the functions and classes of the user's own that it uses, and the constants: global variables
-      whose value is text, a number or a tuple. What is named like a secret is not.
+    - So are the functions and classes of the user's own that it uses, which installed ones it uses, and the
+      constants: global variables whose value is text, a number, a tuple or of another simple kind. What is
+      named like a secret is not.
     - A member that is replaced, or patched as `%autoreload` does, gives another digest at once.
     - What is installed has no code: its name is enough.
     """
