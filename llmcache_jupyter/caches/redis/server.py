@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from llmcache_jupyter.caches.redis.loop import LoopThread
 from llmcache_jupyter.errors import StoreError
 
 _CONNECTIONS = 16
+_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument ('[^']*')")
 
 # What a forked child has from its parent. To let go of it would take the parent's connections out of the
 # epoll that both processes share: the parent would not hear of an answer again.
@@ -145,8 +147,10 @@ def _check(url: str, name: str, timeout: float) -> None:
     try:
         unconnected(url, timeout)
     except Exception as error:  # its text names the option, and holds no value
+        unknown = _UNKNOWN_OPTION.search(str(error))
+        why = f"there is no option {unknown[1]}" if unknown else str(error)
         raise StoreError(
-            f"{name} cannot be asked so ({error}): correct what stands in the address after the ?, "
+            f"{name} cannot be asked so ({why}): correct what stands in the address after the ?, "
             "for example ?namespace=team&timeout=0.5."
         ) from None
 
