@@ -26,7 +26,7 @@ from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, 
 from llmcache_jupyter.session.isolation import Copies, storable
 from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
-from llmcache_jupyter.session.scope import Mode, check_mode, current_scope, scoped_mode
+from llmcache_jupyter.session.scope import Mode, check_mode, current_scope
 from llmcache_jupyter.session.statistics import Statistics
 from llmcache_jupyter.session.traps import Traps, name_of, spoken_name
 
@@ -161,7 +161,9 @@ class SessionCache(BaseCache):
         Raises:
             CacheMissError: the mode is replay.
         """
-        if (scoped_mode() or self.mode) == "replay":
+        mode, cell = current_scope()
+        if (mode or self.mode) == "replay":
+            self._unreachable(model, prompt, cell, _INSTEAD[bypass])
             raise _bypass_error(model, prompt, _INSTEAD[bypass])
         self.traps.bypassed(model, bypass)
 
@@ -200,10 +202,16 @@ class SessionCache(BaseCache):
             raise _replay_error(call)
         self._miss(call, "failed" if self._failing.keys() & {"lookup", "read"} else "absent")
 
+    def _unreachable(self, model: Any, prompt: str, cell: str | None, instead: str) -> None:
+        key, name, at = (prompt, spoken_name(model)), name_of(model), self._clock()
+        call = MissedCall(entry_id(key), key, prompt, name, cell, at, "unreachable", instead)
+        self.missed.add(call)
+        self.events.emit(Miss(call.id, name, cell, at, "unreachable"))
+
     def _miss(self, call: _Call, reason: MissReason) -> None:
-        if reason != "off":
-            self.traps.look_at(call.sent, call.llm_string, call.model)
-        self._remember_miss(call, reason, at := self._clock())
+        off = reason == "off"
+        notes = () if off else self.traps.look_at(call.sent, call.llm_string, call.model)
+        self._remember_miss(call, reason, notes, at := self._clock())
         self.events.emit(Miss(call.id, call.model, call.cell, at, reason))
         with self._lock:
             self._started[call.place] = self._timer(), call.key[1]
@@ -211,14 +219,14 @@ class SessionCache(BaseCache):
             if len(self._started) > _MAX_IN_FLIGHT:
                 self._started.popitem(last=False)
 
-    def _remember_miss(self, call: _Call, reason: MissReason, at: float) -> None:
+    def _remember_miss(self, call: _Call, reason: MissReason, notes: tuple[str, ...], at: float) -> None:
         fate = None
         if reason in ("absent", "replay"):
             limits = {name: getattr(self.backend, name, None) for name in ("maxsize", "ttl")}
             fate = self.missed.fate(call.id, at, **limits)
         error = self.failing if reason == "failed" else None
         self.missed.add(
-            MissedCall(call.id, call.key, call.sent, call.model, call.cell, at, reason, error, fate)
+            MissedCall(call.id, call.key, call.sent, call.model, call.cell, at, reason, error, fate, notes)
         )
 
     def _entry(self, call: _Call, started: float | None, generations: Sequence[Any]) -> Entry | None:

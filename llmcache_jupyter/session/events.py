@@ -14,7 +14,7 @@ from llmcache_jupyter.caches.backlog import Backlog
 
 logger = logging.getLogger("llmcache_jupyter")
 
-MissReason = Literal["absent", "refresh", "off", "replay", "failed"]
+MissReason = Literal["absent", "refresh", "off", "replay", "unreachable", "failed"]
 Removal = Literal["cleared", "deleted", "evicted"]
 
 
@@ -34,7 +34,7 @@ class Miss(NamedTuple):
     """A call was not answered from the cache.
 
     - `reason`: nothing is stored ("absent"), the mode is "refresh" or "off", nothing is stored in mode
-      "replay", or the store "failed".
+      "replay", or none could be as the call is "unreachable" for the cache, or the store "failed".
     """
 
     id: str

@@ -30,7 +30,7 @@ class Explanation:
     - `nearest`: the id of the stored entry that is most like it; None where nothing else matters.
     - `differences`: in what the call differs from that entry.
     - `stored_now`: whether its answer has been stored since: the next identical call is a hit.
-    - `notes`: traps that the model's calls have met.
+    - `notes`: traps that the call holds, or that keys of its model have met.
     """
 
     call: MissedCall | None
@@ -41,15 +41,20 @@ class Explanation:
     notes: tuple[str, ...] = field(default=())
 
 
-def explain(call: MissedCall, backend: EntryCache, *, notes: Iterable[str] = ()) -> Explanation:
-    """Why this call was not a hit, as far as the entries that are there now can tell."""
+def explain(
+    call: MissedCall, backend: EntryCache, *, notes: Iterable[str] = (), removed: float | None = None
+) -> Explanation:
+    """Why this call was not a hit, as far as the entries that are there now can tell.
+
+    - `removed`: when entries were removed since the call.
+    """
     stored = backend.get(call.key) is not None
     reason = _own_reason(call)
     if reason is not None:
         return Explanation(call, reason, stored_now=stored, notes=tuple(notes))
     nearest, found = _nearest(call, backend)
     if nearest is None or _is_far(call, nearest, backend):
-        return Explanation(call, _nothing(call, nearest), stored_now=stored, notes=tuple(notes))
+        return Explanation(call, _nothing(call, nearest, removed), stored_now=stored, notes=tuple(notes))
     entry, in_all = entry_id(nearest), "one thing" if len(found) == 1 else f"{len(found)} things"
     reason = f"Nothing was stored for this call. The nearest, entry {entry}, differs in {in_all}."
     return Explanation(call, reason, entry, tuple(found), stored, tuple(notes))
@@ -61,6 +66,8 @@ def _own_reason(call: MissedCall) -> str | None:
         return "Mode off: the cache was not asked, and nothing was stored."
     if call.reason == "refresh":
         return "Mode refresh: the model was asked anew, whatever was stored."
+    if call.reason == "unreachable":
+        return f"Mode replay, and the call could not reach the cache. {call.error} to have it replayed."
     if call.reason == "failed":
         return f"The store failed ({call.error or 'no details'}), so the model was asked."
     return None if call.fate is None else _FATES[call.fate.what](call, call.fate)
@@ -90,7 +97,10 @@ _FATES: dict[str, Callable[[MissedCall, Fate], str]] = {
 }
 
 
-def _nothing(call: MissedCall, nearest: Key | None) -> str:
+def _nothing(call: MissedCall, nearest: Key | None, removed: float | None) -> str:
+    if removed is not None:
+        left = "Nothing that was stored then is left to compare it with"
+        return f"{left}: entries were removed at {_clock(removed)}."
     if nearest is None:
         return "Nothing was stored at all."
     return f"Nothing was stored for {_model(call)}."

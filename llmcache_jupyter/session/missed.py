@@ -31,8 +31,10 @@ class MissedCall:
 
     - `key`, `sent`: what it asked for, and the prompt as it was sent.
     - `at`: when, in seconds since the epoch.
-    - `reason`: as in the event `Miss`; `error` is the store's where that is "failed".
+    - `reason`: as in the event `Miss`; `error` is the store's where that is "failed", and what to do where
+      it is "unreachable".
     - `fate`: what had become of the entry that would have answered it; None where none was seen.
+    - `notes`: traps that it holds.
     """
 
     id: str
@@ -44,6 +46,7 @@ class MissedCall:
     reason: MissReason
     error: str | None = None
     fate: Fate | None = None
+    notes: tuple[str, ...] = ()
 
 
 class MissedCalls:
@@ -83,6 +86,13 @@ class MissedCalls:
         if any(removal.why == "evicted" for removal in removals) or (evicted is not None and evicted >= at):
             return Fate("evicted", maxsize=maxsize)
         return Fate("gone", at)
+
+    def removed_since(self, at: float) -> float | None:
+        """When entries were last removed on request, if that was later than `at`."""
+        with self._events.lock:
+            self._events.settle()
+            removals = [removal.at for removal in self._removals if removal.why != "evicted"]
+        return max((removal for removal in removals if removal > at), default=None)
 
     def _follow(self, event: Event) -> None:
         match event:

@@ -242,7 +242,9 @@ class Session(Browsing):
     def _why(self, what: str | None) -> Explanation:
         call = missed_call(self.cache.missed.all(), what)
         if call is not None:
-            return explain(call, self._backend, notes=self.cache.traps.notes_of(call.key[1]))
+            notes = (*call.notes, *self.cache.traps.notes_of(call.key[1]))
+            removed = self.cache.missed.removed_since(call.at)
+            return explain(call, self._backend, notes=notes, removed=removed)
         if what is None:
             return no_miss(self.cache.statistics.total().hits)
         found = self.entries(Query(id=what.lower(), limit=2)).entries if what.isalnum() else []

@@ -123,6 +123,7 @@ _MISSES = {
     "refresh": "refresh",
     "off": "past the cache",
     "replay": "miss in replay",
+    "unreachable": "could not reach the cache",
     "failed": "miss, the store failed",
 }
 

@@ -33,6 +33,7 @@ from pydantic import Field, PrivateAttr, SecretStr
 from stand_in import StandIn
 
 from llmcache_jupyter import CacheMissError, CacheWarning, Session, SessionCache, mode
+from llmcache_jupyter.views.report import ReportView
 from tests.clients.conftest import MakeChat, Run
 
 ASKED: list[str] = []
@@ -583,6 +584,14 @@ class TestAChangedField:
         assert server.requests == 2
 
 
+@pytest.fixture
+def session() -> Iterator[Session]:
+    session = Session()
+    session.activate()
+    yield session
+    session.deactivate()
+
+
 class TestWhatIsTold:
     def test_an_address_in_a_configuration(
         self, chat: ChatOpenAI, cache: SessionCache, server: StandIn, told: Callable[[], list[str]]
@@ -631,6 +640,12 @@ class TestWhatIsTold:
         assert "a prompt holds what looks like a credential" in text
         assert "8fK3s" not in text
 
+    def test_why_tells_of_what_the_call_holds(self, chat: ChatOpenAI, session: Session) -> None:
+        chat.invoke("My key is sk-proj-8fK3s02jXdkQ91xw")
+        assert len(session.why().notes) == 1
+        chat.invoke("Hi")
+        assert session.why().notes == ()
+
     def test_warnings_as_errors_break_no_call(self, chat: ChatOpenAI, cache: SessionCache) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -639,14 +654,6 @@ class TestWhatIsTold:
     def test_it_is_a_warning(self, chat: ChatOpenAI, cache: SessionCache) -> None:
         with pytest.warns(CacheWarning, match="memory address"):
             chat.invoke(f"What is {object()}?")
-
-
-@pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    session.activate()
-    yield session
-    session.deactivate()
 
 
 class TestCallsThatReachNoCache:
@@ -768,6 +775,22 @@ class TestCallsThatReachNoCache:
             list(chat.stream("Why? " * 100))
         assert (told.value.model, told.value.prompt) == ("stand-in", "Why? " * 100)
         assert len(str(told.value)) < 600
+
+    def test_replay_counts_them_as_misses_and_explains_them(
+        self, make_chat: MakeChat, session: Session
+    ) -> None:
+        session.mode = "replay"
+        with pytest.raises(CacheMissError):
+            make_chat(cache=False).invoke("Hi")
+        assert session.status().counts.misses == 1
+        assert "could not reach the cache" in repr(ReportView(session.last_run()))
+        why = session.why("Hi")
+        assert why.call is not None
+        assert why.call.model == "stand-in"
+        assert why.reason == (
+            "Mode replay, and the call could not reach the cache. It has `cache=False`: leave that out to "
+            "have it replayed."
+        )
 
     def test_off_lets_them_through_in_replay(
         self, make_chat: MakeChat, session: Session, server: StandIn

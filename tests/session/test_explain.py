@@ -103,6 +103,15 @@ class TestTheNearest:
         assert why.nearest is None
         assert why.reason == "Nothing was stored at all."
 
+    def test_what_was_there_is_gone_by_now(self, session: Session) -> None:
+        ask(session, "Hi")
+        ask(session, "Hi", WARM)
+        session.clear()
+        assert re.fullmatch(
+            r"Nothing that was stored then is left to compare it with: entries were removed at \d\d:\d\d\.",
+            session.why("Hi").reason,
+        )
+
     def test_chats(self, session: Session) -> None:
         ask(session, dumps([HumanMessage("What is the capital of France?")]))
         ask(session, dumps([HumanMessage("What is the capital of Spain?")]))

@@ -35,11 +35,21 @@ def test_what_a_call_holds() -> None:
     assert not any(part in str(traps.notes) for part in ("Ada", "8fK3", "7f12", "Parser"))
 
 
-def test_the_notes_of_one_model() -> None:
+def test_the_notes_of_one_call() -> None:
+    traps = Traps(lambda _: None)
+    (held,) = traps.look_at("<Parser object at 0x7f1234567890>", LLM, "gpt")
+    assert traps.look_at("<Parser object at 0x7f5678123490>", LLM, "gpt") == (held,)
+    assert traps.look_at("Hi", LLM, "gpt") == ()
+
+
+def test_the_notes_of_one_model_are_about_its_keys() -> None:
     traps = Traps(lambda _: None)
     traps.look_at("<Parser object at 0x7f1234567890>", LLM, "gpt")
-    traps.bypassed(SimpleNamespace(model="other"), "uncached")
-    assert len(traps.notes_of(LLM)) == 1
+    traps.bypassed(SimpleNamespace(model="gpt"), "uncached")
+    traps.unstable(SimpleNamespace(model="other"))
+    traps.changed(SimpleNamespace(model="gpt"), ["seed"])
+    (note,) = traps.notes_of(LLM)
+    assert "`seed` changed" in note
     assert traps.notes_of("[('model_name', 'third')]") == ()
 
 
