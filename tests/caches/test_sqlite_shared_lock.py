@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.sqlite import SQLiteCache
-from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock
+from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from tests.caches.contract import FakeClock, answer, entry, texts
 from tests.caches.test_sqlite_processes import check_sound
 
@@ -30,6 +31,17 @@ print(flush=True)
 sys.stdin.read()
 print(*sorted(prompt for prompt, _ in cache.keys()))
 cache.close()
+"""
+_TRIES = """
+import fcntl, sys
+file = open(sys.argv[1], "r+b")
+print(flush=True)
+sys.stdin.read()
+try:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+    print("locked")
+except OSError:
+    pass
 """
 _LOCKS = """
 import fcntl, sys
@@ -142,6 +154,23 @@ class TestLost:
             assert stored(cache) == stored(second) == everything
             assert Other(path).end() == everything
 
+    @pytest.mark.parametrize("first", ["stores", "reads"])
+    def test_a_cache_that_is_opened_then_shares_no_log_that_is_gone(
+        self, cache: SQLiteCache, path: Path, first: str
+    ) -> None:
+        copy(path)
+        Other(path, "theirs").end()
+        with SQLiteCache(path) as second:
+            assert second.lookup(*entry("theirs").key) == answer()
+            other = Other(path, "theirs-too")
+            for number in range(20):
+                second.put(entry(f"second-{number}"))
+                if first == "stores" or number == 19:
+                    cache.put(entry(f"first-{number}"))
+            everything = other.end()
+        assert everything == stored(cache)
+        assert len(everything) == (43 if first == "stores" else 24)
+
     def test_others_may_read_meanwhile(self, cache: SQLiteCache, path: Path) -> None:
         wrong: list[object] = []
         is_over = threading.Event()
@@ -166,6 +195,21 @@ class TestLost:
         assert len(stored(cache)) == 11
 
 
+class TestKept:
+    @pytest.mark.parametrize("open_again", [open_and_close, open_once_more])
+    def test_a_second_cache_costs_no_lock(
+        self, cache: SQLiteCache, path: Path, open_again: Callable[[Path], object]
+    ) -> None:
+        open_again(path)
+        gc.collect()
+        assert not Other(path, code=_TRIES).end()
+
+    def test_the_last_cache_lets_go_of_it(self, path: Path) -> None:
+        with SQLiteCache(path) as cache:
+            cache.put(entry("one"))
+        assert Other(path, code=_TRIES).end() == ["locked"]
+
+
 class TestTaken:
     def test_nothing_is_written_while_another_process_removes_the_log(
         self, cache: SQLiteCache, path: Path
@@ -181,7 +225,8 @@ class TestTaken:
         assert Other(path).end() == ["before", "ours"]
 
     def test_whether_it_is_held_is_told(self, cache: SQLiteCache, path: Path) -> None:
-        lock = SharedLock(path)
+        lock = shared_lock(path)
+        assert lock is not None
         assert lock.take(0)
         copy(path)
         other = Other(path, code=_LOCKS)
@@ -190,4 +235,4 @@ class TestTaken:
         assert lock.take(0)
 
     def test_it_is_not_needed_where_there_is_no_file(self, path: Path) -> None:
-        assert SharedLock(path).take(0)
+        assert shared_lock(path) is None

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from llmcache_jupyter.caches.sqlite.log_index import LogIndex, Version
-from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock
+from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from llmcache_jupyter.errors import StoreError
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Connections:
         self._prepare = prepare
         self._on_fork = on_fork
         self._clock = clock
-        self._file = identity(path)
+        self.file = identity(path)
         self._rest: tuple[tuple[int, int], bytes] | None = None  # the file and the log's index at rest
         self._log_index = LogIndex(path)
         self._looked = clock()
@@ -80,7 +80,7 @@ class Connections:
         self._busy: list[None] = []  # as many as readers are in use: a list changes in one step
         self._patience = PATIENT
         self._writer: sqlite3.Connection | None = None
-        self._shared_lock: SharedLock | None = None  # as long as there is a writer
+        self._shared_lock = shared_lock(path)
         self._readers: list[sqlite3.Connection] = []
         _alive.add(self)
 
@@ -153,11 +153,12 @@ class Connections:
         with self._write_lock:
             self._close_readers()
             self._close_writer()  # last, because only a writer clears the log away
+            self._shared_lock = None
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was prepared."""
         about = _look_at(self.path)
-        return about is not None and _identity(about) == self._file and not self._is_copied_over(about)
+        return about is not None and _identity(about) == self.file and not self._is_copied_over(about)
 
     def stop(self) -> bool:
         """Close what is not in use, and let nothing be opened till `go_on`. Returns whether all is closed."""
@@ -180,7 +181,7 @@ class Connections:
 
     def forget(self) -> None:
         """In the child: begin anew. What another thread of the parent was using is left alone."""
-        self._write_lock, self._writer, self._shared_lock = threading.RLock(), None, None
+        self._write_lock, self._writer = threading.RLock(), None
         self._is_stopped, self._readers, self._busy = False, [], []
         self._on_fork()
 
@@ -196,6 +197,7 @@ class Connections:
         except IndexError:
             self._busy.pop()
         self._follow()  # before a file is opened: whose is it?
+        leave_lost_log(self.path, _READ_TIMEOUT)
         self._begin_to_read()
         try:
             return self._readers, self._new_reader()
@@ -238,32 +240,36 @@ class Connections:
     def _follow(self) -> None:
         """Leave what would lose what is written to it: a file that isn't at its path, or a log that isn't."""
         self._looked = self._clock()
-        if self.is_current() and not self._has_lost_log():
+        if self.is_current() and not self.has_lost_log():
             return
         with self._write_lock:
             if not self.is_current():
                 self._leave()
-            elif self._has_lost_log():
+            elif self.has_lost_log():
                 _close_all_of(self)
 
     def _leave(self) -> None:
         self._close_readers()
         self._readers = []
-        self._file, self._rest = None, None
+        self.file, self._rest = None, None
         if self._writer is not None:
             with suppress(sqlite3.Error):  # its log must be no other file's
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._close_writer()
         self._prepare(self.path)
-        self._file = identity(self.path)
+        self.file, self._shared_lock = identity(self.path), shared_lock(self.path)
 
-    def _has_lost_log(self) -> bool:
-        is_open = self._writer is not None or self._readers or self._busy
-        return bool(is_open) and self._log_index.is_removed()
+    def has_lost_log(self) -> bool:
+        """Whether what was open here goes on with a log that another process has removed."""
+        return self._is_open() and self._log_index.is_removed()
 
-    def shares_file(self, other: Connections) -> bool:
-        """Whether these are connections to the same file as the other ones are."""
-        return self._file is not None and self._file == other._file
+    def keep_log(self, patience: float) -> None:
+        """Have no other process remove the log: from here on none does, though it may have before."""
+        if self._is_open() and self._shared_lock is not None and not self._shared_lock.take(patience):
+            raise StoreError(f"{self.path}: {_HINTS[sqlite3.SQLITE_BUSY]}.")
+
+    def _is_open(self) -> bool:
+        return bool(self._writer is not None or self._readers or self._busy)
 
     def _watch_log(self) -> None:
         """Begin anew with the log's index: none may have been there before a connection was open."""
@@ -292,13 +298,12 @@ class Connections:
 
     def _open_writer(self, patience: float = PATIENT) -> sqlite3.Connection:
         self._check_open()
-        if self._shared_lock is not None and not self._shared_lock.take(patience):
-            raise StoreError(f"{self.path}: {_HINTS[sqlite3.SQLITE_BUSY]}.")
+        self.keep_log(patience)
         self._follow()
         if self._writer is None:
+            leave_lost_log(self.path, patience)
             self._writer = self._new_writer(patience)
             self._patience = patience
-            self._shared_lock = SharedLock(self.path)
         _roll_back(self._writer)  # an interrupt may have come where nobody could
         if patience != self._patience:
             self._writer.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
@@ -321,7 +326,6 @@ class Connections:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-        self._shared_lock = None
 
     def _check_open(self) -> None:
         if self._closed:
@@ -375,6 +379,19 @@ def connect(path: Path, mode: str, timeout: float = PATIENT) -> sqlite3.Connecti
     return connection
 
 
+def leave_lost_log(path: Path, patience: float = PATIENT) -> None:
+    """Before a file is opened: close what is open to it here, if its log was removed. All share one index.
+
+    - `patience`: seconds to wait for a process that is just removing it.
+    """
+    sharing = _all_of(identity(path))
+    for one in sharing:
+        one.keep_log(patience)
+    lost = next((one for one in sharing if one.has_lost_log()), None)
+    if lost is not None:
+        _close_all_of(lost)
+
+
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """What SQLite's error means for the file at `path`, and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -386,10 +403,15 @@ _alive: weakref.WeakSet[Connections] = weakref.WeakSet()
 _stopping = threading.RLock()
 
 
+def _all_of(file: tuple[int, int] | None) -> list[Connections]:
+    """What this process has to the file with this identity."""
+    return [] if file is None else [one for one in list(_alive) if one.file == file]
+
+
 def _close_all_of(lost: Connections) -> None:
     """Close all connections that this process has to a file: a new one would share their log that is gone."""
     with _stopping:
-        sharing = [one for one in list(_alive) if one.shares_file(lost)]
+        sharing = _all_of(lost.file)
         try:
             are_closed = [one.stop() for one in sharing]
         finally:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from llmcache_jupyter.caches.sqlite.shared_lock import held_lock
 from llmcache_jupyter.errors import StoreError
 
 APPLICATION = 0x4C4C4D43  # "LLMC"
 LEFT = "It was left as it is"
 _MAGIC = b"SQLite format 3\0"
+_HEADER = 100  # bytes
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def look_at(path: Path) -> Look | None:
         _neighbour(real, "-shm")
         if size == 0 and not log:
             return None
-        with path.open("rb") as file:
-            header = _Header(file.read(100))
+        held = held_lock(path)
+        header = _Header(_beginning(path) if held is None else held.read(_HEADER))
     except (OSError, ValueError) as error:
         told = (isinstance(error, OSError) and error.strerror) or error
         raise StoreError(f"{path}: it cannot be opened ({told}): name another file.") from error
@@ -91,7 +93,8 @@ def look_at(path: Path) -> Look | None:
             f"{path} would be damaged by {path.name}-journal, which lies beside it and is another file's. "
             f"{LEFT}: move that one away."
         )
-    return Look("mode=ro" if log else "immutable=1", size, about.st_mtime_ns)
+    # SQLite takes no lock to look into what is immutable, and loses this process's when it closes that
+    return Look("mode=ro" if log or held else "immutable=1", size, about.st_mtime_ns)
 
 
 def make(path: Path) -> None:
@@ -123,6 +126,11 @@ def check_writable(path: Path) -> None:
                 f"{path}: {place} is read-only, and a store is written to: make it writable (chmod u+w), "
                 "or use a copy of the file."
             )
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEADER)
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -160,7 +168,7 @@ def _neighbour(path: Path, ending: str) -> int:
 
 
 def _check_header(path: Path, header: _Header, has_neighbour: bool) -> None:
-    if len(header.data) < 100 or not header.data.startswith(_MAGIC):
+    if len(header.data) < _HEADER or not header.data.startswith(_MAGIC):
         if has_neighbour and not header.data:
             raise StoreError(
                 f"{path} is empty, and has a log of another file ({path.name}-wal). {LEFT}: move it away."

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmcache_jupyter.caches.sqlite.connections import connect, store_error
+from llmcache_jupyter.caches.sqlite.connections import connect, leave_lost_log, store_error
 from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, Look, check_writable, look_at, make
+from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from llmcache_jupyter.errors import StoreError
 
 OLDEST_SQLITE = (3, 31)
@@ -133,6 +134,8 @@ def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
     if not path.exists():
         make(path)
     check_writable(path)
+    lock = shared_lock(path)
+    leave_lost_log(path)
     writer = connect(path, "mode=rw")
     try:
         _sign(writer, path, migrations)
@@ -144,11 +147,13 @@ def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
         raise store_error(error, path) from error
     finally:
         writer.close()
+        del lock  # not before
 
 
 def _check(path: Path, migrations: Sequence[Migration]) -> None:
     """Raises StoreError unless the file can be a store, is one, or isn't there. It changes no file."""
     while (seen := _look(path)) is not None:
+        leave_lost_log(path)
         reader = connect(path, seen.how)
         try:
             _version(reader, path, migrations)

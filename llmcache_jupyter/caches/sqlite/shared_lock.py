@@ -8,6 +8,7 @@ that a process closes, it gives up all of its locks on that file: `shutil.copy("
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -21,24 +22,21 @@ except ImportError:  # Windows, where each descriptor has its own locks
 _FIRST, _COUNT = 0x40000002, 510  # the bytes it locks: "SHARED_FIRST" and "SHARED_SIZE" in SQLite's source
 _PAUSE = 0.001  # seconds
 
+FileId = tuple[int, int]
+
 
 class SharedLock:
-    """The lock of the file at `path`, for as long as SQLite has the file open and has read from it."""
+    """The lock of one file, through a descriptor that is closed once nobody has this object any more."""
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor: int | None = None
-        if fcntl is not None:
-            with suppress(OSError):  # moved away meanwhile
-                self._descriptor = os.open(path, os.O_RDONLY)
-                weakref.finalize(self, os.close, self._descriptor).atexit = False  # SQLite goes on till then
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor).atexit = False  # SQLite goes on till then
 
     def take(self, patience: float) -> bool:
         """Take it again, if it was lost. Returns whether it is held.
 
         - `patience`: seconds to wait for a process that is just removing the log.
         """
-        if self._descriptor is None:
-            return True
         until = time.monotonic() + patience
         while True:
             try:
@@ -50,3 +48,45 @@ class SharedLock:
                 time.sleep(_PAUSE)
             except OSError:  # a disk that knows no locks
                 return True
+
+    def read(self, size: int) -> bytes:
+        """The file's beginning. To open and close it once more would lose the lock."""
+        return os.pread(self._descriptor, size, 0)
+
+
+def shared_lock(path: Path) -> SharedLock | None:
+    """The lock of the file at `path`, the same for all in this process; None where there is none to lose."""
+    if fcntl is None:
+        return None
+    with _lock, suppress(OSError):  # moved away meanwhile
+        found = held_lock(path)
+        if found is None:
+            descriptor = os.open(path, os.O_RDONLY)
+            found = _held[_file_id(os.fstat(descriptor))] = SharedLock(descriptor)
+        return found
+    return None
+
+
+def held_lock(path: Path) -> SharedLock | None:
+    """The lock of the file at `path`, if somebody in this process has it."""
+    try:
+        return _held.get(_file_id(path.stat()))
+    except OSError:
+        return None
+
+
+def _file_id(about: os.stat_result) -> FileId:
+    return about.st_dev, about.st_ino
+
+
+_held: weakref.WeakValueDictionary[FileId, SharedLock] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
