@@ -31,7 +31,8 @@ def schema_digest(model: Any) -> str | None:
         return None
     known = _known.get(model)
     if known is None or known.state != _state(known.classes):
-        text = json.dumps([model.__name__, model.model_json_schema()], sort_keys=True, default=str)
+        # unsorted: a model that reasons before it answers gives another answer
+        text = json.dumps([model.__name__, model.model_json_schema()], default=str)
         classes = [ref(part) for part in _classes_in(model, [])]
         digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         known = _known[model] = _Known(classes, _state(classes), digest)

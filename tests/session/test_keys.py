@@ -23,7 +23,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from llmcache_jupyter.caches.llm_string import model_name
@@ -390,6 +390,12 @@ class TestClasses:
         seen.append(canonical_key("p", llm_string))
         assert len(set(seen)) == 5
         assert canonical_key("p", llm_string) == seen[-1]
+
+    def test_the_order_of_its_fields_is_sent(self) -> None:
+        first = create_model("Person", name=(str, ""), age=(int, 0))
+        again = create_model("Person", name=(str, ""), age=(int, 0))
+        other = create_model("Person", age=(int, 0), name=(str, ""))
+        assert schema_digest(first) == schema_digest(again) != schema_digest(other)
 
     def test_a_class_of_its_fields_that_is_changed_in_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Name(BaseModel):
