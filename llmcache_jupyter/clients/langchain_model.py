@@ -22,6 +22,7 @@ _BESIDES = frozenset(
     "default_request_timeout max_retries metadata name profile rate_limiter request_timeout tags timeout "
     "verbose".split()
 )
+_OPENAI = "https://api.openai.com/"
 _CONNECTION = re.compile(r"(^|_)(client|session)$")
 
 
@@ -59,6 +60,18 @@ def serialised(model: Any) -> dict[str, Any]:
         if type(value) is int and _is_float(type(model).model_fields.get(name)):
             fields[name] = float(value)
     return written
+
+
+def unwritten_address(model: Any) -> str | None:
+    """Where the model's calls go, if that is not the service's own address and no field tells it.
+
+    - OpenAI's client takes it from `OPENAI_BASE_URL`; LangChain writes down only what it was given.
+    """
+    if getattr(model, "openai_api_base", "") is not None:
+        return None
+    client = getattr(model, "root_client", None) or getattr(getattr(model, "client", None), "_client", None)
+    address = str(getattr(client, "base_url", None) or _OPENAI)
+    return None if address.startswith(_OPENAI) else address.rstrip("/")
 
 
 def llm_string_head(written: dict[str, Any]) -> str:

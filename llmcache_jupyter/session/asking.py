@@ -35,6 +35,7 @@ from llmcache_jupyter.clients.langchain_model import (
     serialised,
     set_fields,
     settings,
+    unwritten_address,
 )
 from llmcache_jupyter.session.description import Code, Description, changes_itself, class_name, code_of
 from llmcache_jupyter.session.events import logger
@@ -185,6 +186,8 @@ class _Model:
         for name, value in fields.items():
             if '"not_implemented"' in json.dumps(value):
                 fields[name] = self._description().of(getattr(model, name, None))
+        if address := unwritten_address(model):
+            fields["openai_api_base"] = address
         written = {**written, "kwargs": fields}
         if self._code:
             written["code"] = self._code

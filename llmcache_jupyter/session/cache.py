@@ -17,7 +17,7 @@ from llmcache_jupyter.caches import BaseCache, Entry, EntryCache, InMemoryCache,
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.generation import total_tokens
-from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.caches.llm_string import model_name, redact
 from llmcache_jupyter.caches.prompt import asked
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheMissError, CacheWarning, EncodingError, LLMCacheError
@@ -197,10 +197,11 @@ class SessionCache(BaseCache):
         return answer
 
     def _missed(self, call: _Call) -> None:
+        failure = self.failing if self._failing.keys() & {"lookup", "read"} else None
         if call.mode == "replay":
-            self._miss(call, "replay")
-            raise _replay_error(call)
-        self._miss(call, "failed" if self._failing.keys() & {"lookup", "read"} else "absent")
+            self._miss(call, "replay" if failure is None else "failed")
+            raise _replay_error(call, failure)
+        self._miss(call, "absent" if failure is None else "failed")
 
     def _unreachable(self, model: Any, prompt: str, cell: str | None, instead: str) -> None:
         key, name, at = (prompt, spoken_name(model)), name_of(model), self._clock()
@@ -326,8 +327,16 @@ class SessionCache(BaseCache):
             self.warn(f"{text[:1].upper()}{text[1:]}: it is kept in memory, for this kernel alone.")
 
 
-def _replay_error(call: _Call) -> CacheMissError:
+def _replay_error(call: _Call, failure: str | None) -> CacheMissError:
     prompt, model = asked(call.sent), call.model
+    if failure is not None:
+        return CacheMissError(
+            f"Mode replay, and the store failed ({failure}), so it could not answer this call of "
+            f"{model or 'an unnamed model'}: {_beginning(prompt)!r}. Nothing was sent. Mend the store, or "
+            "name another: `%llmcache on --store ...`.",
+            model=model,
+            prompt=prompt,
+        )
     return CacheMissError(
         f"Mode replay, and nothing is stored for this call of {model or 'an unnamed model'}: "
         f"{_beginning(prompt)!r}. Nothing was sent. To record it, run the cell once with `%%llmcache on` as "
@@ -357,4 +366,5 @@ def _bypass_error(model: Any, prompt: str, why: str) -> CacheMissError:
 
 
 def _beginning(prompt: str) -> str:
+    prompt = redact(prompt)
     return prompt if len(prompt) <= 120 else prompt[:119] + "…"

@@ -69,7 +69,7 @@ def _own_reason(call: MissedCall) -> str | None:
     if call.reason == "unreachable":
         return f"Mode replay, and the call could not reach the cache. {call.error} to have it replayed."
     if call.reason == "failed":
-        return f"The store failed ({call.error or 'no details'}), so the model was asked."
+        return f"The store failed ({call.error or 'no details'}), so it could not answer."
     return None if call.fate is None else _FATES[call.fate.what](call, call.fate)
 
 

@@ -17,7 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI, OpenAI
 from openai import InternalServerError
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SecretStr
 from stand_in import StandIn
 
 from llmcache_jupyter import CacheMissError, CacheWarning, InMemoryCache, SessionCache
@@ -78,6 +78,24 @@ class TestHits:
         for call in calls:
             call()
         assert server.requests == len(calls)
+
+    def test_another_address_from_the_environment_is_another_call(
+        self, server: StandIn, cache: SessionCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def ask(make: type[ChatOpenAI] | type[OpenAI]) -> None:
+            make(model="stand-in", max_retries=0, api_key=SecretStr("unused")).invoke(FRANCE)
+
+        with StandIn(port=0) as second:
+            for make in (ChatOpenAI, OpenAI):
+                for service in (server, second, server, second):
+                    monkeypatch.setenv("OPENAI_BASE_URL", service.base_url)
+                    ask(make)
+            assert (server.requests, second.requests) == (2, 2)
+        monkeypatch.delenv("OPENAI_BASE_URL")
+        base_url, key = server.base_url, SecretStr("unused")
+        ChatOpenAI(model="stand-in", max_retries=0, api_key=key, base_url=base_url).invoke(FRANCE)
+        assert server.requests == 2
+        assert cache.traps.notes == ()
 
     def test_batch_and_abatch(self, chat: ChatOpenAI, server: StandIn, cache: SessionCache, run: Run) -> None:
         questions: list[Any] = [f"What is {number} plus 1?" for number in range(12)]
@@ -493,9 +511,16 @@ class TestModes:
         self, chat: ChatOpenAI, server: StandIn, use: Use, asynchronous: bool, run: Run
     ) -> None:
         use(SessionCache(FailingCache("get"), mode="replay"))
-        with pytest.warns(CacheWarning), pytest.raises(CacheMissError):
+        with pytest.warns(CacheWarning), pytest.raises(CacheMissError, match="the store failed"):
             run(chat.ainvoke(FRANCE)) if asynchronous else chat.invoke(FRANCE)
         assert server.log == []
+
+    def test_replay_shows_no_credential_of_a_prompt(self, make_chat: MakeChat, cache: SessionCache) -> None:
+        secret = "sk-proj-8fK3s02jXdkQ91xw"
+        for chat in (make_chat(), make_chat(cache=False)):
+            with mode("replay"), pytest.raises(CacheMissError) as told:
+                chat.invoke(f"My key is {secret}")
+            assert secret not in str(told.value)
 
     def test_a_mode_follows_into_batches_and_tasks(
         self, chat: ChatOpenAI, server: StandIn, cache: SessionCache, run: Run
