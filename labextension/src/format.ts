@@ -31,9 +31,13 @@ export function number(value: number | null): string {
   return value === null ? UNKNOWN : String(value).replace(/\B(?=(\d{3})+$)/g, '\u202f');
 }
 
-/** Hits among the calls that could be hits: `75 %`; empty before the first. */
+/** Hits among the calls that could be hits: `75 %`, `100 %` only if all are; empty before the first. */
 export function rate(hits: number, misses: number): string {
-  return hits + misses === 0 ? '' : `${Math.round((100 * hits) / (hits + misses))} %`;
+  if (hits + misses === 0) {
+    return '';
+  }
+  const percent = Math.round((100 * hits) / (hits + misses));
+  return `${hits && misses ? Math.min(Math.max(percent, 1), 99) : percent} %`;
 }
 
 /** A moment in local time: `2026-03-01 14:05`; today's without the date. */

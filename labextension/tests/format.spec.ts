@@ -28,6 +28,10 @@ describe('format', () => {
     expect(rate(3, 1)).toBe('75 %');
   });
 
+  it('says 100 % only of all, and 0 % only of none', () => {
+    expect([rate(5, 0), rate(457, 2), rate(1, 900), rate(0, 9)]).toEqual(['100 %', '99 %', '1 %', '0 %']);
+  });
+
   it("writes today's moments without the date", () => {
     const now = new Date(2026, 2, 1, 15, 0);
     expect(moment(new Date(2026, 2, 1, 9, 5).getTime() / 1000, now)).toBe('09:05');

@@ -23,8 +23,11 @@ def number(value: int | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """A share of calls: `75 %`."""
-    return UNKNOWN if value is None else f"{value:.0%}".replace("%", " %")
+    """A share of calls: `75 %`. Only all of them are `100 %`, and only none are `0 %`."""
+    if value is None:
+        return UNKNOWN
+    percent = round(100 * value)
+    return f"{min(max(percent, 1), 99) if 0 < value < 1 else percent} %"
 
 
 def count(value: int, noun: str, plural: str | None = None) -> str:

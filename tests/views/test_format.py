@@ -33,6 +33,10 @@ def test_unknown_is_a_dash_and_zero_is_zero() -> None:
     assert (number(0), rate(0.0)) == ("0", "0 %")
 
 
+def test_only_all_of_them_are_100_percent() -> None:
+    assert [rate(share) for share in (1.0, 0.999, 0.75, 0.001)] == ["100 %", "99 %", "75 %", "1 %"]
+
+
 def test_numbers_and_nouns_agree() -> None:
     assert number(1_234_567) == "1\u202f234\u202f567"
     assert [count(n, "miss", "misses") for n in (0, 1, 2)] == ["0 misses", "1 miss", "2 misses"]
