@@ -112,28 +112,30 @@ class SessionCache(BaseCache):
         return next(iter(self._failing.copy().values()), None)
 
     def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        call = self._call(prompt, llm_string, threading.get_ident(), sys._getframe(1))
+        caller = sys._getframe(1)
+        call = self._call(prompt, llm_string, threading.get_ident(), caller)
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
-        entry = self._guarded("lookup", self.backend.find, call.key)
-        if entry is not None and (answer := self._answer(call, entry)):
-            self._guarded("touch", self.backend.touch, call.key)
-            return answer
-        self._missed(call)
-        return None
+        answer = self._look_up(call)
+        if answer is None and self._is_other_call_by_now(call, caller):
+            answer = self._look_up(call)
+        if answer is None:
+            self._missed(call)
+        return answer
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        call = self._call(prompt, llm_string, id(asyncio.current_task()), sys._getframe(1))
+        caller = sys._getframe(1)
+        call = self._call(prompt, llm_string, id(asyncio.current_task()), caller)
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
-        entry = await self._aguarded("lookup", self.backend.afind, call.key)
-        if entry is not None and (answer := self._answer(call, entry)):
-            await self._aguarded("touch", self.backend.atouch, call.key)
-            return answer
-        self._missed(call)
-        return None
+        answer = await self._alook_up(call)
+        if answer is None and self._is_other_call_by_now(call, caller):
+            answer = await self._alook_up(call)
+        if answer is None:
+            self._missed(call)
+        return answer
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
         answered = self._answered(prompt, llm_string, threading.get_ident(), sys._getframe(1))
@@ -188,6 +190,35 @@ class SessionCache(BaseCache):
         self._models.answered(caller)
         call.key = canonical_key(prompt, looked_up[1])
         return call, looked_up[0]
+
+    def _look_up(self, call: _Call) -> list[Any] | None:
+        entry = self._guarded("lookup", self.backend.find, call.key)
+        answer = None if entry is None else self._answer(call, entry)
+        if not answer:
+            return None
+        self._guarded("touch", self.backend.touch, call.key)
+        return answer
+
+    async def _alook_up(self, call: _Call) -> list[Any] | None:
+        entry = await self._aguarded("lookup", self.backend.afind, call.key)
+        answer = None if entry is None else self._answer(call, entry)
+        if not answer:
+            return None
+        await self._aguarded("touch", self.backend.atouch, call.key)
+        return answer
+
+    def _is_other_call_by_now(self, call: _Call, caller: FrameType) -> bool:
+        """Whether other code changed the model while the store was asked: the call is sent as it is now.
+
+        - Only of models that LangChain writes down: others may change as they answer, in another thread.
+        """
+        if not call.llm_string.startswith('{"'):
+            return False
+        key = canonical_key(call.sent, self._models.llm_string(call.llm_string, caller))
+        if key == call.key:
+            return False
+        call.key = key
+        return True
 
     def _answer(self, call: _Call, entry: Entry) -> list[Any] | None:
         """The entry's generations for the caller alone, with the hit accounted for."""

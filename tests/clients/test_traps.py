@@ -32,7 +32,8 @@ from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import Field, PrivateAttr, SecretStr
 from stand_in import StandIn
 
-from llmcache_jupyter import CacheMissError, CacheWarning, Session, SessionCache, mode
+from llmcache_jupyter import CacheMissError, CacheWarning, InMemoryCache, Query, Session, SessionCache, mode
+from llmcache_jupyter.caches import Entry, Key
 from llmcache_jupyter.views.report import ReportView
 from tests.clients.conftest import MakeChat, Run
 
@@ -513,6 +514,32 @@ class TestAChangedField:
         assert server.requests == 2
         (text,) = told()
         assert text.startswith("ChatOpenAI (stand-in): `temperature` changed after the model's first call")
+
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    def test_while_the_store_is_asked(
+        self, make_chat: MakeChat, server: StandIn, cache: SessionCache, asynchronous: bool, run: Run
+    ) -> None:
+        chat = make_chat(temperature=0)
+
+        class Slow(InMemoryCache):
+            def find(self, key: Key) -> Entry | None:
+                chat.temperature = 1
+                return super().find(key)
+
+            async def afind(self, key: Key) -> Entry | None:
+                await asyncio.sleep(0)
+                return self.find(key)
+
+        cache.backend = Slow()
+        run(chat.ainvoke("Hi")) if asynchronous else chat.invoke("Hi")
+        assert server.log[-1]["temperature"] == 1
+        cache.backend, kept = InMemoryCache(), cache.backend
+        for entry in kept.entries(Query(limit=None)).entries:
+            cache.backend.put(entry)
+        make_chat(temperature=1).invoke("Hi")
+        assert server.requests == 1
+        make_chat(temperature=0).invoke("Hi")
+        assert server.requests == 2
 
     def test_in_place(self, make_chat: MakeChat, server: StandIn, cache: SessionCache) -> None:
         chat = make_chat(model_kwargs={"user": "a"}, extra_body={"deep": {"x": [1]}})
