@@ -515,12 +515,10 @@ class TestModes:
             run(chat.ainvoke(FRANCE)) if asynchronous else chat.invoke(FRANCE)
         assert server.log == []
 
-    def test_replay_shows_no_credential_of_a_prompt(self, make_chat: MakeChat, cache: SessionCache) -> None:
-        secret = "sk-proj-8fK3s02jXdkQ91xw"
-        for chat in (make_chat(), make_chat(cache=False)):
-            with mode("replay"), pytest.raises(CacheMissError) as told:
-                chat.invoke(f"My key is {secret}")
-            assert secret not in str(told.value)
+    def test_replay_shows_no_credential_of_a_prompt(self, chat: ChatOpenAI, cache: SessionCache) -> None:
+        with mode("replay"), pytest.raises(CacheMissError) as told:
+            chat.invoke("My key is sk-proj-8fK3s02jXdkQ91xw")
+        assert "8fK3s02jXdkQ91xw" not in str(told.value)
 
     def test_a_mode_follows_into_batches_and_tasks(
         self, chat: ChatOpenAI, server: StandIn, cache: SessionCache, run: Run
