@@ -164,7 +164,7 @@ class TieredCache(LimitedCache):
         deleted = self.slow.delete(ids)
         for entry in self.alone():
             if entry.id in ids:
-                del self._unwritten[entry.key]
+                self._unwritten.pop(entry.key, None)  # it may have been written by now
                 deleted += 1
         self._fast.delete(ids)
         return deleted
@@ -294,11 +294,17 @@ class TieredCache(LimitedCache):
         return [key for key, entry in list(self._unwritten.items()) if entry is not None][:_AT_ONCE]
 
     def _waiting(self, key: Key) -> Entry | None:
-        """The entry under the key, if it still waits: while others were written, much may have happened."""
+        """The entry under the key, if it still waits: while others were written, much may have happened.
+
+        - As `fast` has it, with its hits; unless that is another answer, such as the one `slow` had before.
+        """
         entry = self._fast.get(key)
         if entry is None:
             self._unwritten.pop(key, None)
-        return None if self._unwritten.get(key) is None else entry
+        waiting = self._unwritten.get(key)
+        if entry is None or waiting is None or entry.generations is waiting.generations:
+            return None if waiting is None else entry
+        return waiting
 
     def _write_some(self) -> None:
         for key in self._due():
@@ -311,8 +317,10 @@ class TieredCache(LimitedCache):
                 await self._awrite(entry)
 
     def _write_due(self) -> None:
-        while self._due():
+        while due := self._due():
             self._write_some()
+            if due == self._due():  # later, then: nobody waits for what does not get less
+                return
 
     def alone(self) -> list[Entry]:
         """The entries that only `fast` has."""

@@ -294,6 +294,20 @@ class TestWaiting:
         assert len(tiered) == 1
         assert slow.get(entry().key) == entry(text="new")
 
+    def test_the_older_answer_of_the_store_does_not_take_its_place(
+        self, slow: FailingCache, timer: FakeClock
+    ) -> None:
+        cache = TieredCache(InMemoryCache(maxsize=1), slow, timer=timer)
+        slow.put(entry(text="old"))
+        slow.broken = {"put"}
+        cache.put(entry(text="new"))
+        cache.put(entry("one too many for memory"))
+        assert cache.get(entry().key) == entry(text="old")
+        slow.broken = set()
+        timer.advance(100)
+        assert len(cache) == 1
+        assert (cache.waiting, slow.get(entry().key)) == (0, entry(text="new"))
+
     def test_what_is_removed_meanwhile_is_not_written(
         self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
     ) -> None:
