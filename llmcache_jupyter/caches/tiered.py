@@ -13,6 +13,7 @@ from typing import Any, Literal
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.breaker import Breaker
 from llmcache_jupyter.caches.entry import Entry, EntryCache, Key, Page, Query
+from llmcache_jupyter.caches.front import Front
 from llmcache_jupyter.caches.limits import LimitedCache, Policy
 from llmcache_jupyter.caches.selection import matcher, select
 from llmcache_jupyter.errors import EncodingError, InvalidSettingError
@@ -53,13 +54,11 @@ class TieredCache(LimitedCache):
         self.clock = fast.clock
         self.slow = slow
         self._fast = fast
+        self._front = Front(fast)
         self._on_failure = on_failure
         self._writes = _Guard("write", Breaker(timer), on_failure, on_recovery)
         # a store that cannot be read is not worth the wait for a write
         self._reads = _Guard("read", Breaker(timer), on_failure, on_recovery, also=self._writes.breaker)
-        # those in `fast` alone: the entry that is to be written, or None where it cannot be
-        self._unwritten: dict[Key, Entry | None] = {}
-        self._removals = 0  # how often something was removed on request
         self.shared = slow.shared
 
     @property
@@ -81,7 +80,7 @@ class TieredCache(LimitedCache):
     @property
     def waiting(self) -> int:
         """How many entries wait to be written to the slow tier."""
-        return sum(entry is not None for entry in list(self._unwritten.values()))
+        return len(self._front.waiting())
 
     @property
     def retry_in(self) -> float | None:
@@ -111,69 +110,71 @@ class TieredCache(LimitedCache):
 
     def _current(self, key: Key, entry: Entry | None) -> Entry | None:
         """What `fast` has under the key, as far as `slow` still has it; or what `slow` has by now."""
-        if entry is not None and key in self._unwritten:
-            return entry
+        if self._front.has_alone(key) and (alone := self._front.find_alone(key, entry)) is not None:
+            return alone
         if self._reads.allows():
+            removals = self._front.removals
             with self._reads:
                 if entry is not None and self.slow.holds(entry):
                     return entry
-                return self._filled(key, self.slow.get(key))
+                return self._front.fill(key, self.slow.get(key), removals)
         return entry
 
     async def _acurrent(self, key: Key, entry: Entry | None) -> Entry | None:
-        if entry is not None and key in self._unwritten:
-            return entry
+        if self._front.has_alone(key) and (alone := self._front.find_alone(key, entry)) is not None:
+            return alone
         if self._reads.allows():
+            removals = self._front.removals
             with self._reads:
                 if entry is not None and await self.slow.aholds(entry):
                     return entry
-                return self._filled(key, await self.slow.aget(key))
+                return self._front.fill(key, await self.slow.aget(key), removals)
         return entry
 
     def put(self, entry: Entry) -> int:
-        self._keep(entry)
-        evicted = self._write(entry)
+        removals = self._front.removals
+        self._front.keep(entry)
+        evicted = self._write(entry, removals)
         self._write_some()
         return evicted
 
     async def aput(self, entry: Entry) -> int:
-        self._keep(entry)
-        evicted = await self._awrite(entry)
+        removals = self._front.removals
+        self._front.keep(entry)
+        evicted = await self._awrite(entry, removals)
         await self._awrite_some()
         return evicted
 
     def touch(self, key: Key) -> None:
         self._fast.touch(key)
-        if self._unwritten:  # first: that a hit was counted doesn't show that writing works
+        if self._front.is_ahead:  # first: that a hit was counted doesn't show that writing works
             self._write_some()
-        if key not in self._unwritten and self._writes.allows():
+        if not self._front.has_alone(key) and self._writes.allows():
             with self._writes:
                 self.slow.touch(key)
 
     async def atouch(self, key: Key) -> None:
         self._fast.touch(key)
-        if self._unwritten:  # first: that a hit was counted doesn't show that writing works
+        if self._front.is_ahead:  # first: that a hit was counted doesn't show that writing works
             await self._awrite_some()
-        if key not in self._unwritten and self._writes.allows():
+        if not self._front.has_alone(key) and self._writes.allows():
             with self._writes:
                 await self.slow.atouch(key)
 
     def delete(self, ids: Iterable[str]) -> int:
         ids = set(ids)
-        self._removals += 1
+        writes = self._front.writes
         deleted = self.slow.delete(ids)
-        for entry in self.alone():
-            if entry.id in ids:
-                self._unwritten.pop(entry.key, None)  # it may have been written by now
-                deleted += 1
-        self._fast.delete(ids)
-        return deleted
+        alone, is_overtaken = self._front.delete(ids, writes)
+        if is_overtaken:  # one that waited may have been written since
+            deleted += self.slow.delete(ids)
+        return deleted + alone
 
     def clear(self, **kwargs: Any) -> None:
-        self._removals += 1
+        writes = self._front.writes
         self.slow.clear(**kwargs)
-        self._unwritten.clear()
-        self._fast.clear()
+        if self._front.clear(writes):
+            self.slow.clear(**kwargs)
 
     def entries(self, query: Query = Query()) -> Page:
         self._write_due()
@@ -209,7 +210,7 @@ class TieredCache(LimitedCache):
         yield from self._fast.keys()
 
     def holds(self, entry: Entry) -> bool:
-        if entry.key in self._unwritten:
+        if self._front.has_alone(entry.key):
             return self._fast.holds(entry)
         if self._reads.allows():
             with self._reads:
@@ -223,98 +224,68 @@ class TieredCache(LimitedCache):
                 return len(self.slow) + len(self.alone())
         return len(self._fast)
 
-    def _filled(self, key: Key, found: Entry | None) -> Entry | None:
-        if found is None:
-            self._fast.discard(key)
-        else:
-            self._fast.put(found)
-        return found
-
-    def _keep(self, entry: Entry) -> None:
-        self._unwritten[entry.key] = entry  # first: who reads it meanwhile must not miss it in `slow`
-        self._fast.put(entry)
-
-    def _write(self, entry: Entry) -> int:
+    def _write(self, entry: Entry, removals: int) -> int:
         """Write an entry that was kept. Returns how many others had to go for it."""
         if self._writes.allows():
-            removals = self._removals
             with self._writes:
                 try:
                     evicted = self.slow.put(entry)
                 except EncodingError as error:
-                    self._cannot_write(entry, error)
-                    self.slow.discard(entry.key)
+                    if self._cannot_write(entry, error):
+                        self.slow.discard(entry.key)
                     return 0
-                if not self._is_written(entry):
-                    self._correct(entry.key, self._removals != removals)
+                if not self._front.note_written(entry):
+                    self._correct(entry.key, self._front.removals != removals)
                 return evicted
         return 0
 
-    async def _awrite(self, entry: Entry) -> int:
+    async def _awrite(self, entry: Entry, removals: int) -> int:
         if self._writes.allows():
-            removals = self._removals
             with self._writes:
                 try:
                     evicted = await self.slow.aput(entry)
                 except EncodingError as error:
-                    self._cannot_write(entry, error)
-                    await self.slow.adelete([entry.id])
+                    if self._cannot_write(entry, error):
+                        await self.slow.adelete([entry.id])
                     return 0
-                if not self._is_written(entry):
-                    await run_in_executor(self._correct, entry.key, self._removals != removals)
+                if not self._front.note_written(entry):
+                    await run_in_executor(self._correct, entry.key, self._front.removals != removals)
                 return evicted
         return 0
-
-    def _is_written(self, entry: Entry) -> bool:
-        """Note that the entry was written. Returns whether it is still the one under its key."""
-        waited = self._unwritten.get(entry.key)
-        if waited is None or waited.generations is not entry.generations:
-            return False
-        self._unwritten.pop(entry.key, None)
-        return True
 
     def _correct(self, key: Key, may_be_removed: bool) -> None:
         """Have `slow` hold what `fast` does, after a write that was overtaken by another one or a removal."""
         entry = self._fast.get(key)
         if entry is not None:
             self.slow.put(entry)
-            self._is_written(entry)
+            self._front.note_written(entry)
         elif may_be_removed:  # and not only too many for `fast`
             self.slow.discard(key)
 
-    def _cannot_write(self, entry: Entry, error: EncodingError) -> None:
-        self._unwritten[entry.key] = None
+    def _cannot_write(self, entry: Entry, error: EncodingError) -> bool:
+        """Tell of it. Returns whether the entry is still the one under its key."""
+        is_current = self._front.note_unwritable(entry)
         if self._on_failure is not None:
             self._on_failure("write", error)
+        return is_current
 
     def _due(self) -> list[Key]:
         """The keys of some entries that wait to be written, unless `slow` is left alone."""
-        if not self._unwritten or self._writes.breaker.remaining > 0:
+        if not self._front.is_ahead or self._writes.breaker.remaining > 0:
             return []
-        return [key for key, entry in list(self._unwritten.items()) if entry is not None][:_AT_ONCE]
-
-    def _waiting(self, key: Key) -> Entry | None:
-        """The entry under the key, if it still waits: while others were written, much may have happened.
-
-        - As `fast` has it, with its hits; unless that is another answer, such as the one `slow` had before.
-        """
-        entry = self._fast.get(key)
-        if entry is None:
-            self._unwritten.pop(key, None)
-        waiting = self._unwritten.get(key)
-        if entry is None or waiting is None or entry.generations is waiting.generations:
-            return None if waiting is None else entry
-        return waiting
+        return self._front.waiting()[:_AT_ONCE]
 
     def _write_some(self) -> None:
         for key in self._due():
-            if (entry := self._waiting(key)) is not None:
-                self._write(entry)
+            removals = self._front.removals
+            if (entry := self._front.next_to_write(key)) is not None:
+                self._write(entry, removals)
 
     async def _awrite_some(self) -> None:
         for key in self._due():
-            if (entry := self._waiting(key)) is not None:
-                await self._awrite(entry)
+            removals = self._front.removals
+            if (entry := self._front.next_to_write(key)) is not None:
+                await self._awrite(entry, removals)
 
     def _write_due(self) -> None:
         while due := self._due():
@@ -324,7 +295,7 @@ class TieredCache(LimitedCache):
 
     def alone(self) -> list[Entry]:
         """The entries that only `fast` has."""
-        return [entry for key in list(self._unwritten) if (entry := self._fast.get(key)) is not None]
+        return self._front.alone()
 
     def _merged(self, query: Query, alone: list[Entry]) -> Page:
         """The page of `slow` with the entries of `fast` alone in their places.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTestSuite
@@ -22,9 +23,12 @@ from llmcache_jupyter import (
     SQLiteCache,
     TieredCache,
 )
+from llmcache_jupyter.caches.entry import Key
 from llmcache_jupyter.caches.selection import select
 from tests.caches.contract import CacheContract, FakeClock, entry, texts
 from tests.fakes import FailingCache
+
+T = TypeVar("T")
 
 READS = ("get", "entries", "models", "len")
 WRITES = ("put", "touch")
@@ -297,16 +301,37 @@ class TestWaiting:
     def test_the_older_answer_of_the_store_does_not_take_its_place(
         self, slow: FailingCache, timer: FakeClock
     ) -> None:
+        """Not even where memory had no room for it."""
         cache = TieredCache(InMemoryCache(maxsize=1), slow, timer=timer)
         slow.put(entry(text="old"))
         slow.broken = {"put"}
         cache.put(entry(text="new"))
         cache.put(entry("one too many for memory"))
-        assert cache.get(entry().key) == entry(text="old")
+        assert cache.get(entry().key) == entry(text="new")
         slow.broken = set()
         timer.advance(100)
         assert len(cache) == 1
         assert (cache.waiting, slow.get(entry().key)) == (0, entry(text="new"))
+
+    def test_an_expired_one_does_not_come_back(self, slow: FailingCache, timer: FakeClock) -> None:
+        clock = FakeClock()
+        cache = TieredCache(InMemoryCache(maxsize=1, ttl=10, clock=clock), slow, timer=timer)
+        slow.broken = {*READS, *WRITES}
+        cache.put(entry(stored=clock()))
+        cache.put(entry("one too many for memory", stored=clock()))
+        clock.advance(11)
+        assert cache.get(entry().key) is None
+
+    def test_memory_holds_no_more_of_them_than_it_may(self, slow: FailingCache, timer: FakeClock) -> None:
+        cache = TieredCache(InMemoryCache(maxsize=10), slow, timer=timer)
+        slow.broken = {*READS, *WRITES}
+        for number in range(200):
+            cache.put(entry(str(number)))
+        assert cache.waiting <= 20
+        slow.broken = set()
+        timer.advance(100)
+        assert len(cache) == 10
+        assert sorted(texts(slow.entries().entries)) == [str(number) for number in range(190, 200)]
 
     def test_what_is_removed_meanwhile_is_not_written(
         self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
@@ -350,6 +375,114 @@ class TestWaiting:
         left = {"clear": None, "delete": None, "put": entry(at, text="new")}[what]
         assert (tiered.get(entry(at).key), slow.get(entry(at).key)) == (left, left)
         assert len(tiered) == len(slow) == {"clear": 0, "delete": 2, "put": 3}[what]
+
+
+class TestOvertaken:
+    """Threads: while one waits for the store, another comes between."""
+
+    @pytest.fixture
+    def slow(self) -> _Overtaken:
+        return _Overtaken()
+
+    @pytest.mark.parametrize("what", ["clear", "delete"])
+    def test_what_is_removed_does_not_come_back_by_who_writes_what_waits(
+        self, tiered: TieredCache, slow: _Overtaken, timer: FakeClock, what: str
+    ) -> None:
+        slow.broken = {"put"}
+        tiered.put(entry())
+        slow.broken = set()
+        timer.advance(100)
+        slow.then[what] = lambda: tiered.put(entry("other"))
+        if what == "clear":
+            tiered.clear()
+        else:
+            assert tiered.delete([entry().id]) == 1
+        assert (tiered.get(entry().key), slow.get(entry().key)) == (None, None)
+        assert tiered.waiting == 0
+
+    def test_what_is_removed_before_its_turn_to_be_written_does_not_come_back(
+        self, tiered: TieredCache, slow: _Overtaken, timer: FakeClock
+    ) -> None:
+        slow.broken = {"put"}
+        tiered.put(entry())
+        slow.broken = set()
+        timer.advance(100)
+        # the third: what was put, then what waits, which is on its way then
+        slow.then["put"] = lambda: slow.then.update(put=tiered.clear)
+        tiered.put(entry("other"))
+        assert (tiered.get(entry().key), slow.get(entry().key)) == (None, None)
+
+    @pytest.mark.parametrize("known", [None, "old"])
+    def test_a_read_on_its_way_does_not_replace_a_newer_answer_that_waits(
+        self, tiered: TieredCache, slow: _Overtaken, timer: FakeClock, known: str | None
+    ) -> None:
+        def refresh() -> None:
+            slow.broken = {"put"}
+            tiered.put(entry(text="new"))
+            slow.broken = set()
+
+        if known is not None:
+            slow.put(entry(text=known))
+        slow.then["get"] = refresh
+        assert tiered.get(entry().key) == entry(text="new")
+        timer.advance(100)
+        assert len(tiered) == 1
+        assert (tiered.get(entry().key), slow.get(entry().key)) == (entry(text="new"),) * 2
+
+    def test_a_read_on_its_way_does_not_bring_back_what_was_removed(
+        self, tiered: TieredCache, slow: _Overtaken
+    ) -> None:
+        slow.put(entry())
+        slow.then["get"] = tiered.clear
+        tiered.get(entry().key)
+        slow.broken = {*READS, *WRITES}
+        assert tiered.get(entry().key) is None
+
+    @pytest.mark.parametrize("what", ["clear", "delete"])
+    def test_threads_bring_nothing_back(self, timer: FakeClock, what: str) -> None:
+        for _ in range(30):
+            slow = _Overtaken(seconds=0.001)
+            tiered = TieredCache(InMemoryCache(), slow, timer=timer)
+            slow.broken = {"put"}
+            tiered.put(entry())
+            slow.broken = set()
+            timer.advance(100)
+            with ThreadPoolExecutor(1) as pool:
+                writing = pool.submit(tiered.put, entry("other"))
+                if what == "clear":
+                    tiered.clear()
+                else:
+                    tiered.delete([entry().id])
+                writing.result()
+            assert (tiered.get(entry().key), slow.get(entry().key)) == (None, None)
+
+
+class _Overtaken(FailingCache):
+    """After it did what it was asked, and before that is known, another thread does `then`, once."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        super().__init__()
+        self.then: dict[str, Callable[[], Any]] = {}
+        self._seconds = seconds
+
+    def get(self, key: Key) -> Entry | None:
+        return self._overtaken("get", super().get(key))
+
+    def put(self, entry: Entry) -> int:
+        return self._overtaken("put", super().put(entry))
+
+    def delete(self, ids: Iterable[str]) -> int:
+        return self._overtaken("delete", super().delete(ids))
+
+    def clear(self, **kwargs: Any) -> None:
+        self._overtaken("clear", super().clear(**kwargs))
+
+    def _overtaken(self, name: str, result: T) -> T:
+        if then := self.then.pop(name, None):
+            with ThreadPoolExecutor(1) as another:
+                another.submit(then).result(timeout=10)
+        time.sleep(self._seconds)
+        return result
 
 
 class _Slowly(FailingCache):
