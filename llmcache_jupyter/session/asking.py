@@ -134,6 +134,7 @@ class _Model:
         self._written_head = ""
         self._fields: Any = None
         self._seen: Any = None
+        self._orders: list[list[str]] = []
         self._private: dict[str, Any] = {}
         self._code: Code | None = None
 
@@ -147,7 +148,7 @@ class _Model:
             return given
         if not given.startswith('{"'):
             self._tell_unidentified(given, arguments, traps)
-            return with_pairs(self._head + given, self._description().of(dict(arguments)))
+            return with_pairs(self._head + given, self._description().of_names(arguments))
         if not given.startswith(self._written_head):
             self._tell_changed(given, traps)
         return self._head + given[end_of_head(given) :]
@@ -164,6 +165,7 @@ class _Model:
         now = set_fields(model)
         self._fields = itemgetter(*now) if len(now) > 1 else lambda fields: tuple(fields.get(n) for n in now)
         self._seen = tuple(map(_copied, now.values()))
+        self._orders = _orders(now)
         self._private = _copied(private_settings(model))
         self._code = code_of(type(model))
         written = serialised(model)
@@ -172,7 +174,8 @@ class _Model:
 
     def _is_as_seen(self, model: Any) -> bool:
         try:
-            if self._fields(vars(model)) != self._seen:
+            seen = self._fields(vars(model))
+            if seen != self._seen or (self._orders and _orders(seen) != self._orders):
                 return False
             if self._is_langchains:
                 return True
@@ -191,8 +194,10 @@ class _Model:
         written = {**written, "kwargs": fields}
         if self._code:
             written["code"] = self._code
+        if any(order != sorted(order) for order in self._orders):
+            written["order"] = self._orders
         if own := private_settings(model):
-            written["private"] = self._description().of(own)
+            written["private"] = self._description().of_names(own)
         return written
 
     def _described_head(self) -> str:
@@ -284,6 +289,17 @@ def _copied(value: Any) -> Any:
     if type(value) is list:
         return [_copied(part) for part in value]
     return value
+
+
+def _orders(value: Any) -> list[list[str]]:
+    """The order of properties in each JSON schema of the value: it is sent, and the answer follows it."""
+    if isinstance(value, list | tuple):
+        return [order for part in value for order in _orders(part)]
+    if not isinstance(value, dict):
+        return []
+    parts = [value[name] for name in sorted(value, key=str)]
+    own = value.get("properties")
+    return [*([list(own)] if isinstance(own, dict) else []), *_orders(parts)]
 
 
 def _defaults(cls: Any) -> dict[str, Any]:

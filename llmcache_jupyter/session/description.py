@@ -8,7 +8,7 @@ import inspect
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from itertools import compress
@@ -75,11 +75,19 @@ class Description:
         except Exception:  # an object that refuses to be looked at
             return {"<object>": self._opaque(value)}
 
+    def of_names(self, named: Mapping[str, Any], below: Below | None = None) -> dict[str, Any]:
+        """What goes by these names, whose order says nothing, as JSON can write it."""
+        below = below or self.of
+        return {
+            name: _of_secret(name, value, below) if SECRET_NAME.search(name) else below(value)
+            for name, value in sorted(named.items())
+        }
+
     def _of_collection(self, value: Any, below: Below) -> Any:
         if type(value) in (list, tuple):
             return [below(part) for part in value]
         if type(value) is dict:
-            return self._of_names(value, below)
+            return self._of_dict(value, below)
         if type(value) in (set, frozenset):
             return {"<set>": sorted((below(part) for part in value), key=_sortable)}
         if isinstance(value, FunctionType | MethodType | BuiltinFunctionType | partial):
@@ -109,10 +117,10 @@ class Description:
     def _of_fields(self, name: str, value: Any, below: Below) -> Any:
         if not _is_its_fields(type(value)):
             return {"<object>": self._opaque(value)}
-        told = {"<of>": name, "fields": self._of_names(vars(value), below)}
+        told = {"<of>": name, "fields": self.of_names(vars(value), below)}
         private = getattr(value, "__pydantic_private__", None)
         if isinstance(private, dict) and private:
-            told["private"] = self._of_names(private, below)
+            told["private"] = self.of_names(private, below)
         if code := self._code_of(type(value)):
             told["code"] = code
         return told
@@ -130,13 +138,13 @@ class Description:
             told["with"] = below(kept)
         return told
 
-    def _of_names(self, named: dict[Any, Any], below: Below) -> Any:
-        if all(isinstance(name, str) for name in named):
-            return {
-                name: _of_secret(name, value, below) if SECRET_NAME.search(name) else below(value)
-                for name, value in sorted(named.items())
-            }
-        return {"<dict>": [[below(name), below(value)] for name, value in named.items()]}
+    def _of_dict(self, value: dict[Any, Any], below: Below) -> Any:
+        if not all(isinstance(name, str) for name in value):
+            return {"<dict>": [[below(name), below(value)] for name, value in value.items()]}
+        told = self.of_names(value, below)
+        if list(value) != list(told):
+            told["<order>"] = list(value)
+        return told
 
 
 def _of_secret(name: str, value: Any, below: Below) -> dict[str, str]:

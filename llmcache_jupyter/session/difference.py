@@ -28,7 +28,7 @@ _NAMES = {
 }
 _SCHEMAS = ("response_format", "ls_structured_output_format", "format", "schema")
 _CLASS = re.compile(r"<class '([^']+)' schema \w+>")
-_HEADS = {"id": "class", "code": "code", "private": "private attributes"}
+_HEADS = {"id": "class", "code": "code", "order": "order", "private": "private attributes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ def _of_settings(old: str, new: str) -> Iterator[Difference]:
 _SPECIAL = {
     "code": "the code of the model's class changed",
     "kernel": "an object among the call's arguments is another one (it has no data that tells it)",
+    "order": "the properties of a schema are in another order",
     "redacted": "what looks like a credential in the configuration changed",
 }
 

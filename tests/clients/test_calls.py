@@ -79,6 +79,28 @@ class TestHits:
             call()
         assert server.requests == len(calls)
 
+    def test_another_order_of_a_schemas_properties_is_another_call(
+        self, make_chat: MakeChat, server: StandIn, cache: SessionCache
+    ) -> None:
+        """A model that reasons before it answers gives another answer."""
+
+        def options(*names: str) -> dict[str, Any]:
+            schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+            return {"response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
+
+        for sent_as in ("model_kwargs", "extra_body"):
+            server.reset()
+            for orders in (("answer", "reason"), ("reason", "answer")) * 2:
+                make_chat(**{sent_as: options(*orders)}).invoke(FRANCE)
+            chat = make_chat(**{sent_as: options("a", "b")})
+            chat.invoke(FRANCE)
+            setattr(chat, sent_as, options("b", "a"))
+            chat.invoke(FRANCE)
+            assert server.requests == 4
+        make_chat(extra_body={"x": {"a": 1, "b": 2}}).invoke(FRANCE)
+        make_chat(extra_body={"x": {"b": 2, "a": 1}}).invoke(FRANCE)
+        assert server.requests == 5
+
     def test_another_address_from_the_environment_is_another_call(
         self, server: StandIn, cache: SessionCache, monkeypatch: pytest.MonkeyPatch
     ) -> None:

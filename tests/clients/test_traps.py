@@ -117,6 +117,7 @@ class TestModelsOfOnesOwn:
         [
             ({"persona": "pirate"}, {"persona": "judge"}),
             ({"settings": {"depth": [1]}}, {"settings": {"depth": [2]}}),
+            ({"settings": {"a": 1, "b": 2}}, {"settings": {"b": 2, "a": 1}}),
             ({"helper": Tool("a")}, {"helper": Tool("b")}),
             ({"helper": Opaque("a")}, {"helper": Opaque("b")}),
             ({"helper": lambda: 1}, {"helper": lambda: 2}),

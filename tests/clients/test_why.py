@@ -99,6 +99,12 @@ class TestSettings:
 
 
 class TestPrompts:
+    def test_another_order_of_properties(self, make_chat: MakeChat, session: Session) -> None:
+        for names in ("ab", "ba"):
+            schema = {"properties": {name: {"type": "string"} for name in names}}
+            make_chat(model_kwargs={"response_format": schema}).invoke(FRANCE)
+        assert said(session) == ["the properties of a schema are in another order"]
+
     def test_an_edited_message(self, chat: ChatOpenAI, session: Session) -> None:
         system = SystemMessage("Be brief.")
         chat.invoke([system, HumanMessage(FRANCE)])
