@@ -6,12 +6,13 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import traitlets
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.utils.text import DollarFormatter
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.entry import SortColumn
@@ -132,23 +133,48 @@ class LLMCacheMagics(Magics):
     def _on(self, options: Namespace) -> None:
         settings = {name: getattr(options, name) for name in SETTINGS}
         settings["store"] = self._named_store(options.store)
-        activation = self.activate(load=options.load, **settings)
+        activation = self.activate(load=options.load and self._file(options.load), **settings)
         print(activation_line(self.session.status(), activation))
         if activation.loaded:
             print(loaded_text(activation.loaded))
+        if (configured := self._configured_load) is not None:
+            print(loaded_text(self.session.load(configured)))
+            self._loaded = configured
 
     def activate(self, *, load: str | None = None, **settings: Any) -> Activation:
         """Switch the session on, with the file loaded that is named here or, once, in the setting."""
-        configured = None if self.load == self._loaded else self.load
-        activation = self.session.activate(load=load or configured, **settings)
-        self._loaded = self.load
+        file = load or self._configured_load
+        activation = self.session.activate(load=file, **settings)
+        if file == self.load:
+            self._loaded = file
         return activation
+
+    @property
+    def _configured_load(self) -> str | None:
+        """The file that the setting names, until it is loaded."""
+        return None if self.load == self._loaded else self.load
+
+    def _file(self, name: str) -> str:
+        """The name of a file, with the notebook's variables in it: `$name` and `{name}`."""
+        if Path(name).exists() or "://" in name:
+            return name
+        try:
+            return DollarFormatter().vformat(name, (), self._variables.copy())
+        except Exception:  # as IPython does with a line: what is no variable stays
+            return name
+
+    @property
+    def _variables(self) -> dict[str, Any]:
+        return cast(dict[str, Any], cast(InteractiveShell, self.shell).user_ns)
 
     def _named_store(self, name: Any) -> Any:
         """The variable of this name, or the name itself: that of a file, or an address."""
-        if not isinstance(name, str) or not name.isidentifier() or Path(name).exists():
+        if not isinstance(name, str):
             return name
-        variables = cast(InteractiveShell, self.shell).user_ns
+        name = self._file(name)
+        if not name.isidentifier() or Path(name).exists():
+            return name
+        variables = self._variables
         if name not in variables:
             raise UsageError(
                 f"There is neither a variable nor a file {name!r}: for a new file write "
@@ -164,11 +190,12 @@ class LLMCacheMagics(Magics):
 
     def _save(self, options: Namespace) -> None:
         self._check_model(options.model)
-        saved = self.session.save(options.path, model=options.model, used=options.used, cell=options.cell)
+        path = self._file(options.path)
+        saved = self.session.save(path, model=options.model, used=options.used, cell=options.cell)
         print(saved_text(saved))
 
     def _load(self, options: Namespace) -> None:
-        print(loaded_text(self.session.load(options.path)))
+        print(loaded_text(self.session.load(self._file(options.path))))
 
     def _clear(self, options: Namespace) -> None:
         self._check_model(options.model)
@@ -259,7 +286,7 @@ class _Extension:
 
     def __init__(self, shell: InteractiveShell, session: Session) -> None:
         self._shell = shell
-        self._session = session
+        self.session = session
         self._magics = LLMCacheMagics(shell, session)  # adds itself to the shell's configurables
         self._match = Completer(session).match
         shell.register_magics(self._magics)
@@ -276,8 +303,8 @@ class _Extension:
             self._magics.activate()
 
     def remove(self) -> None:
-        self._session.deactivate()
-        self._session.progress = quietly
+        self.session.deactivate()
+        self.session.progress = quietly
         self._unsubscribe()
         if self.channel is not None:
             self.channel.detach()
@@ -292,6 +319,8 @@ class _Extension:
 
 
 _extensions: WeakKeyDictionary[InteractiveShell, _Extension] = WeakKeyDictionary()
+_switched_off: WeakSet[InteractiveShell] = WeakSet()
+"""Shells from which the extension was taken while the cache was on, as `%reload_ext` does."""
 
 
 def load(shell: InteractiveShell, session: Session | None = None) -> None:
@@ -305,19 +334,24 @@ def load(shell: InteractiveShell, session: Session | None = None) -> None:
             channel.announce()
         return
     try:
-        _extensions[shell] = _Extension(shell, session or default_session())
+        extension = _extensions[shell] = _Extension(shell, session or default_session())
     except traitlets.TraitError as error:
         _forget_settings(shell)
         raise UsageError(
             f"{error}. Correct it in ipython_config.py or by `%config LLMCacheMagics.maxsize = 500`, "
             "and load again."
         ) from None
+    if shell in _switched_off and not extension.session.active:
+        print("The LLM cache is off since it was unloaded: `%llmcache on` goes on with its entries.")
+    _switched_off.discard(shell)
 
 
 def unload(shell: InteractiveShell) -> None:
     """Take the magics out of `shell`, and bring back what was there before."""
     extension = _extensions.pop(shell, None)
     if extension is not None:
+        if extension.session.active:
+            _switched_off.add(shell)
         extension.remove()
 
 

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,15 +17,15 @@ from llmcache_jupyter.caches import BaseCache, Entry, EntryCache, InMemoryCache,
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.generation import total_tokens
-from llmcache_jupyter.caches.llm_string import model_name, redact
-from llmcache_jupyter.caches.prompt import asked
+from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
-from llmcache_jupyter.errors import CacheMissError, CacheWarning, EncodingError, LLMCacheError
+from llmcache_jupyter.errors import CacheWarning, EncodingError, LLMCacheError
 from llmcache_jupyter.session.asking import AskingModels
 from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, MissReason, Stored, logger
 from llmcache_jupyter.session.isolation import Copies, storable
 from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
+from llmcache_jupyter.session.replay import INSTEAD, bypass_error, miss_error
 from llmcache_jupyter.session.scope import Mode, check_mode, current_scope
 from llmcache_jupyter.session.statistics import Statistics
 from llmcache_jupyter.session.traps import Traps, name_of, spoken_name
@@ -165,8 +165,8 @@ class SessionCache(BaseCache):
         """
         mode, cell = current_scope()
         if (mode or self.mode) == "replay":
-            self._unreachable(model, prompt, cell, _INSTEAD[bypass])
-            raise _bypass_error(model, prompt, _INSTEAD[bypass])
+            self._unreachable(model, prompt, cell, INSTEAD[bypass])
+            raise bypass_error(model, prompt, bypass)
         self.traps.bypassed(model, bypass)
 
     def _call(self, prompt: str, llm_string: str, flight: int, caller: FrameType) -> _Call:
@@ -229,10 +229,10 @@ class SessionCache(BaseCache):
 
     def _missed(self, call: _Call) -> None:
         failure = self.failing if self._failing.keys() & {"lookup", "read"} else None
+        reason: MissReason = "replay" if call.mode == "replay" else "absent"
+        missed = self._miss(call, reason if failure is None else "failed")
         if call.mode == "replay":
-            self._miss(call, "replay" if failure is None else "failed")
-            raise _replay_error(call, failure)
-        self._miss(call, "absent" if failure is None else "failed")
+            raise miss_error(missed)
 
     def _unreachable(self, model: Any, prompt: str, cell: str | None, instead: str) -> None:
         key, name, at = (prompt, spoken_name(model)), name_of(model), self._clock()
@@ -240,26 +240,30 @@ class SessionCache(BaseCache):
         self.missed.add(call)
         self.events.emit(Miss(call.id, name, cell, at, "unreachable"))
 
-    def _miss(self, call: _Call, reason: MissReason) -> None:
+    def _miss(self, call: _Call, reason: MissReason) -> MissedCall:
         off = reason == "off"
         notes = () if off else self.traps.look_at(call.sent, call.llm_string, call.model)
-        self._remember_miss(call, reason, notes, at := self._clock())
+        missed = self._remember_miss(call, reason, notes, at := self._clock())
         self.events.emit(Miss(call.id, call.model, call.cell, at, reason))
         with self._lock:
             self._started[call.place] = self._timer(), call.key[1]
             self._started.move_to_end(call.place)
             if len(self._started) > _MAX_IN_FLIGHT:
                 self._started.popitem(last=False)
+        return missed
 
-    def _remember_miss(self, call: _Call, reason: MissReason, notes: tuple[str, ...], at: float) -> None:
-        fate = None
-        if reason in ("absent", "replay"):
+    def _remember_miss(
+        self, call: _Call, reason: MissReason, notes: tuple[str, ...], at: float
+    ) -> MissedCall:
+        missed = MissedCall(call.id, call.key, call.sent, call.model, call.cell, at, reason, notes=notes)
+        if reason == "failed":
+            missed = replace(missed, error=self.failing)
+        elif reason in ("absent", "replay"):
             limits = {name: getattr(self.backend, name, None) for name in ("maxsize", "ttl")}
             fate = self.missed.fate(call.id, at, **limits)
-        error = self.failing if reason == "failed" else None
-        self.missed.add(
-            MissedCall(call.id, call.key, call.sent, call.model, call.cell, at, reason, error, fate, notes)
-        )
+            missed = replace(missed, fate=fate, loads=() if fate else self.missed.incomplete_loads)
+        self.missed.add(missed)
+        return missed
 
     def _entry(self, call: _Call, started: float | None, generations: Sequence[Any]) -> Entry | None:
         """What to store of this answer: nothing where the mode, or what it is made of, says so."""
@@ -356,46 +360,3 @@ class SessionCache(BaseCache):
         if text not in self._unwritable:
             self._unwritable.add(text)
             self.warn(f"{text[:1].upper()}{text[1:]}: it is kept in memory, for this kernel alone.")
-
-
-def _replay_error(call: _Call, failure: str | None) -> CacheMissError:
-    prompt, model = asked(call.sent), call.model
-    if failure is not None:
-        return CacheMissError(
-            f"Mode replay, and the store failed ({failure}), so it could not answer this call of "
-            f"{model or 'an unnamed model'}: {_beginning(prompt)!r}. Nothing was sent. Mend the store, or "
-            "name another: `%llmcache on --store ...`.",
-            model=model,
-            prompt=prompt,
-        )
-    return CacheMissError(
-        f"Mode replay, and nothing is stored for this call of {model or 'an unnamed model'}: "
-        f"{_beginning(prompt)!r}. Nothing was sent. To record it, run the cell once with `%%llmcache on` as "
-        "its first line (or `%llmcache on --mode on` for the session), with a key for the model. "
-        "`%llmcache save FILE` then writes the file that you replay anew.",
-        model=model,
-        prompt=prompt,
-    )
-
-
-_INSTEAD: dict[Bypass, str] = {
-    "uncached": "It has `cache=False`: leave that out",
-    "own cache": "It has a cache of its own, `cache=...`: leave that out",
-    "displaced": "Other code has set LangChain's global cache: run `%llmcache on`",
-    "streamed": "LangChain caches no `.stream` or `.astream`: use `.invoke` or `.ainvoke`",
-}
-
-
-def _bypass_error(model: Any, prompt: str, why: str) -> CacheMissError:
-    return CacheMissError(
-        f"Mode replay, and this call of {spoken_name(model)} cannot reach the cache: {_beginning(prompt)!r}. "
-        f"Nothing was sent. {why} to have it recorded and replayed. `%%llmcache off` as the cell's first "
-        "line sends it.",
-        model=name_of(model),
-        prompt=prompt,
-    )
-
-
-def _beginning(prompt: str) -> str:
-    prompt = redact(prompt)
-    return prompt if len(prompt) <= 120 else prompt[:119] + "…"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -13,8 +12,8 @@ from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.prompt import asked
 from llmcache_jupyter.errors import EntryNotFoundError
 from llmcache_jupyter.session.difference import Difference, differences
-from llmcache_jupyter.session.missed import Fate, MissedCall
-from llmcache_jupyter.views.format import seconds
+from llmcache_jupyter.session.fate import clock
+from llmcache_jupyter.session.missed import MissedCall
 
 _STEPS = 64
 _FINALISTS = 8
@@ -70,37 +69,13 @@ def _own_reason(call: MissedCall) -> str | None:
         return f"Mode replay, and the call could not reach the cache. {call.error} to have it replayed."
     if call.reason == "failed":
         return f"The store failed ({call.error or 'no details'}), so it could not answer."
-    return None if call.fate is None else _FATES[call.fate.what](call, call.fate)
-
-
-def _expired(call: MissedCall, fate: Fate) -> str:
-    ago = "" if fate.at is None else f" {seconds(max(0.0, call.at - fate.at))} before"
-    return f"Its entry had expired{ago}: entries live only for a time (`%llmcache on --ttl none` keeps them)."
-
-
-def _evicted(_call: MissedCall, fate: Fate) -> str:
-    limit = "" if fate.maxsize is None else f" (maxsize {fate.maxsize})"
-    return f"Its entry was evicted{limit}: there was no room. `%llmcache on --maxsize N` makes more."
-
-
-def _gone(_call: MissedCall, fate: Fate) -> str:
-    seen = f"Its entry, seen at {_clock(fate.at)}, was gone"
-    return f"{seen}: it expired, was removed by another kernel, or the store is another one."
-
-
-_FATES: dict[str, Callable[[MissedCall, Fate], str]] = {
-    "cleared": lambda _, fate: f"Its entry was cleared at {_clock(fate.at)}.",
-    "deleted": lambda _, fate: f"Its entry was deleted at {_clock(fate.at)}.",
-    "expired": _expired,
-    "evicted": _evicted,
-    "gone": _gone,
-}
+    return None if call.fate is None else call.fate.in_words(call.at)
 
 
 def _nothing(call: MissedCall, nearest: Key | None, removed: float | None) -> str:
     if removed is not None:
         left = "Nothing that was stored then is left to compare it with"
-        return f"{left}: entries were removed at {_clock(removed)}."
+        return f"{left}: entries were removed at {clock(removed)}."
     if nearest is None:
         return "Nothing was stored at all."
     return f"Nothing was stored for {_model(call)}."
@@ -178,10 +153,6 @@ def _model(call: MissedCall) -> str:
     return f"the model {call.model}" if call.model else "this model"
 
 
-def _clock(at: float | None) -> str:
-    return "an unknown time" if at is None else time.strftime("%H:%M", time.localtime(at))
-
-
 def missed_call(calls: Iterable[MissedCall], what: str | None) -> MissedCall | None:
     """The latest of the calls, or the latest that goes by this id, beginning of an id or prompt; or None.
 
@@ -213,7 +184,7 @@ def of_an_entry(entry: Entry) -> Explanation:
     hits = f"It has answered {entry.hits} {'call' if entry.hits == 1 else 'calls'}." if entry.hits else ""
     return Explanation(
         None,
-        f"It is stored, since {_clock(entry.stored)}: an identical call is a hit. {hits}".rstrip(),
+        f"It is stored, since {clock(entry.stored)}: an identical call is a hit. {hits}".rstrip(),
         entry.id,
         stored_now=True,
     )

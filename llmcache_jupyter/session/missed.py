@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 from llmcache_jupyter.caches import Key
-from llmcache_jupyter.session.events import Cleared, Event, Events, Hit, MissReason, Removal, Stored
+from llmcache_jupyter.session.events import Cleared, Event, Events, Hit, MissReason, Stored
+from llmcache_jupyter.session.fate import Fate
+from llmcache_jupyter.session.recording import Recording
+from llmcache_jupyter.views.format import count
 
 _MAX_CALLS = 200
 _MAX_ENTRIES = 20_000
 _MAX_REMOVALS = 500
-
-What = Removal | Literal["expired", "gone"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of an entry that was here: when it was stored or last seen, and when and how it went."""
-
-    what: What
-    at: float | None = None
-    maxsize: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +27,7 @@ class MissedCall:
       it is "unreachable".
     - `fate`: what had become of the entry that would have answered it; None where none was seen.
     - `notes`: traps that it holds.
+    - `loads`: what files were loaded without, which may be its entry; nothing where its fate is known.
     """
 
     id: str
@@ -47,6 +40,15 @@ class MissedCall:
     error: str | None = None
     fate: Fate | None = None
     notes: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
+
+
+class _Seen(NamedTuple):
+    """An entry that was here: since when, when it was stored, and the file whose load left it out."""
+
+    at: float
+    stored: float | None = None
+    left_out: Fate | None = None
 
 
 class MissedCalls:
@@ -54,7 +56,8 @@ class MissedCalls:
 
     def __init__(self, events: Events) -> None:
         self._calls: deque[MissedCall] = deque(maxlen=_MAX_CALLS)
-        self._last_seen: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+        self._last_seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._incomplete: dict[str, str] = {}
         self._removals: deque[Cleared] = deque(maxlen=_MAX_REMOVALS)
         self._last_eviction: float | None = None
         self._events = events.count(self._follow)
@@ -74,18 +77,40 @@ class MissedCalls:
             seen = self._last_seen.get(entry)
             if seen is None:
                 return None
-            at, was_stored = seen
             removals = list(self._removals)
             evicted = self._last_eviction
-        removals = [removal for removal in removals if removal.at >= at]
+        if seen.left_out is not None:
+            return seen.left_out
+        removals = [removal for removal in removals if removal.at >= seen.at]
         for removal in reversed(removals):
             if removal.why != "evicted" and (removal.ids is None or entry in removal.ids):
                 return Fate(removal.why, removal.at)
-        if ttl is not None and was_stored and now - at >= ttl:
-            return Fate("expired", at + ttl)
-        if any(removal.why == "evicted" for removal in removals) or (evicted is not None and evicted >= at):
+        if ttl is not None and seen.stored is not None and now - seen.stored >= ttl:
+            return Fate("expired", seen.stored + ttl)
+        was_evicted = evicted is not None and evicted >= seen.at
+        if was_evicted or any(removal.why == "evicted" for removal in removals):
             return Fate("evicted", maxsize=maxsize)
-        return Fate("gone", at)
+        return Fate("gone", seen.at)
+
+    def note_load(self, recording: Recording, now: float, ttl: float | None) -> None:
+        """Remember what a file that is loaded now has, and what of it cannot be loaded."""
+        path, left_out = recording.path, _left_out(recording)
+        with self._events.lock:
+            self._events.settle()
+            for entry in recording.entries[-_MAX_ENTRIES:]:
+                is_old = ttl is not None and now - entry.stored >= ttl
+                fate = Fate("left out", entry.stored + ttl, path=path) if ttl is not None and is_old else None
+                self._see(entry.id, _Seen(now, entry.stored, fate))
+            self._incomplete.pop(path, None)
+            if left_out:
+                self._incomplete[path] = (
+                    f"{path} was loaded without {left_out}: this call's entry may be among them."
+                )
+
+    @property
+    def incomplete_loads(self) -> tuple[str, ...]:
+        """What files were loaded without."""
+        return tuple(self._incomplete.values())
 
     def removed_since(self, at: float) -> float | None:
         """When entries were last removed on request, if that was later than `at`."""
@@ -97,17 +122,25 @@ class MissedCalls:
     def _follow(self, event: Event) -> None:
         match event:
             case Stored(id=id, at=at, evicted=evicted):
-                self._see(id, at, stored=True)
+                self._see(id, _Seen(at, at))
                 self._last_eviction = at if evicted else self._last_eviction
             case Hit(id=id, at=at):
-                self._see(id, at, stored=False)
+                self._see(id, _Seen(at))
             case Cleared(count=count) if count != 0:
                 self._removals.append(event)
 
-    def _see(self, entry: str, at: float, *, stored: bool) -> None:
+    def _see(self, entry: str, seen: _Seen) -> None:
         earlier = self._last_seen.get(entry)
-        if stored or earlier is None or not earlier[1]:
-            self._last_seen[entry] = at, stored
+        if seen.stored is not None or earlier is None or earlier.stored is None:
+            self._last_seen[entry] = seen
         self._last_seen.move_to_end(entry)
         if len(self._last_seen) > _MAX_ENTRIES:
             self._last_seen.popitem(last=False)
+
+
+def _left_out(recording: Recording) -> str:
+    parts = [
+        (recording.redacted, "entry that lost its credential at the save", "entries that lost credentials"),
+        (recording.bad, "line that cannot be read", "lines that cannot be read"),
+    ]
+    return " and ".join(count(*part) for part in parts if part[0])

@@ -286,7 +286,8 @@ def _telling(path: str | PathLike[str], done: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise StoreError(f"There is no file {path}: `%llmcache save {path}` writes one.") from None
+        where = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
+        raise StoreError(f"There is no file {path}{where}: `%llmcache save {path}` writes one.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(f"{path} cannot be {done} ({reason}): mend that, or name another file.") from error

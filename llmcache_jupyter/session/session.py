@@ -242,7 +242,7 @@ class Session(Browsing):
     def _why(self, what: str | None) -> Explanation:
         call = missed_call(self.cache.missed.all(), what)
         if call is not None:
-            notes = (*call.notes, *self.cache.traps.notes_of(call.key[1]))
+            notes = (*call.notes, *call.loads, *self.cache.traps.notes_of(call.key[1]))
             removed = self.cache.missed.removed_since(call.at)
             return explain(call, self._backend, notes=notes, removed=removed)
         if what is None:
@@ -276,6 +276,7 @@ class Session(Browsing):
             "take what was loaded",
             lambda: put(backend, found, now=self._clock(), ttl=backend.ttl, progress=self.progress),
         )
+        self.cache.missed.note_load(found, self._clock(), backend.ttl)
         self._tell_switched(loaded.evicted)
         return loaded
 

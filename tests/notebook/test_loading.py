@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from langchain_core.caches import InMemoryCache as LangChainCache
 from langchain_core.globals import get_llm_cache, set_llm_cache
 
@@ -64,6 +65,20 @@ def test_it_can_be_loaded_again(filled: Notebook) -> None:
     assert repr(filled.run("%llmcache").value).startswith("LLM cache off\n  entries       3")
     assert "3 entries kept" in filled.run("%llmcache on").printed
     assert filled.run("%%llmcache off\n1").value == 1
+
+
+def test_loading_again_tells_that_the_cache_is_off(filled: Notebook) -> None:
+    """As `%reload_ext` does."""
+    unload(filled.shell)
+    with capture_output() as told:
+        load(filled.shell, filled.session)
+    assert told.stdout == (
+        "The LLM cache is off since it was unloaded: `%llmcache on` goes on with its entries.\n"
+    )
+    unload(filled.shell)
+    with capture_output() as told:
+        load(filled.shell, filled.session)
+    assert told.stdout == ""
 
 
 def test_unloading_brings_back_what_was_there(notebook: Notebook) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from traitlets.config import Config
 import llmcache_jupyter as llmcache
 from llmcache_jupyter.notebook.magics import load, unload
 from llmcache_jupyter.notebook.progress import progress_bar
+from llmcache_jupyter.session.missed import MissedCalls
 from llmcache_jupyter.session.session import Session
 from tests.notebook.conftest import Notebook
 from tests.notebook.kernel import Kernel
@@ -89,7 +91,7 @@ class TestSave:
             ("save none/lesson.jsonl", "there is no folder none: make it first"),
             ("save notes.txt", "notes.txt was not written by `%llmcache save`"),
             ("load", "FILE. Write: %llmcache load FILE"),
-            ("load none.jsonl", "There is no file none.jsonl: `%llmcache save none.jsonl` writes one"),
+            ("load none.jsonl", "There is no file none.jsonl in /.*: `%llmcache save none.jsonl` writes one"),
             ("load .", "is a folder"),
             ("load notes.txt", r"notes.txt holds no entry that can be read \(line 1: it is no JSON"),
             ("on --load none.jsonl", "There is no file none.jsonl"),
@@ -128,6 +130,24 @@ class TestLoad:
         assert lines[1] == "  ! line 4: it is no JSON (Expecting value at character 1)"
         assert (len(lines), lines[-1]) == (12, "  ! and 2 more bad lines")
 
+    @pytest.mark.parametrize("name", ["$file", "{folder}/lesson.jsonl", "$folder/lesson.jsonl"])
+    def test_a_variable_in_the_files_name(self, filled: Notebook, name: str) -> None:
+        filled.run("file, folder = 'sub/lesson.jsonl', 'sub'")
+        Path("sub").mkdir()
+        assert filled.run(f"%llmcache save {name}").printed == "3 entries saved to sub/lesson.jsonl\n"
+        assert "3 entries were there" in filled.run(f"%llmcache load {name}").printed
+        assert "from sub/lesson.jsonl" in filled.run(f"%llmcache on --load {name}").printed
+
+    def test_a_variable_in_the_stores_name(self, filled: Notebook) -> None:
+        filled.run("name = 'notes'\n%llmcache on --store {name}.sqlite")
+        assert Path("notes.sqlite").exists()
+        filled.run("%llmcache on --store none")
+
+    def test_what_is_no_variable_is_a_files_name(self, filled: Notebook) -> None:
+        for name in ("$none.jsonl", "{none}.jsonl", "{.jsonl"):
+            filled.run(f"%llmcache save {name}")
+            assert Path(name).exists()
+
     def test_more_than_the_maximum(self, filled: Notebook) -> None:
         filled.run("%llmcache save lesson.jsonl\n%llmcache on --maxsize 2\n%llmcache clear")
         assert filled.run("%llmcache load lesson.jsonl").printed == (
@@ -162,13 +182,61 @@ class TestReplay:
             "Mode replay, and nothing is stored for this call of gpt: 'The capital of Peru?'. Nothing was "
             "sent. To record it, run the cell once with `%%llmcache on` as its first line (or `%llmcache on "
             "--mode on` for the session), with a key for the model. `%llmcache save FILE` then writes the "
-            "file that you replay anew."
+            "file that you replay anew. `%llmcache why` compares it with the nearest entry."
         )
         assert model.asked == 0
         # and so it is done
         filled.run("%%llmcache on\nask('The capital of Peru?')")
         filled.run("%llmcache save lesson.jsonl")
         assert len(asked()) == 4
+
+    def test_a_miss_knows_what_the_file_was_loaded_without(self, filled: Notebook) -> None:
+        filled.run(f"ask('My key is {SECRET}.')\n%llmcache save lesson.jsonl\n%llmcache clear")
+        with Path("lesson.jsonl").open("a") as file:
+            file.write("no entry\n")
+        filled.run("%llmcache on --mode replay --load lesson.jsonl")
+        note = (
+            "lesson.jsonl was loaded without 1 entry that lost its credential at the save and 1 line that "
+            "cannot be read: this call's entry may be among them."
+        )
+        assert note in str(filled.run("ask('x')").error)
+        assert note in filled.session.why().notes
+        filled.run("%llmcache on --mode on\n%llmcache clear\nask('a new one')\n%llmcache save new.jsonl")
+        Path("new.jsonl").replace("lesson.jsonl")
+        filled.run("%llmcache on --mode replay --load lesson.jsonl")
+        assert "without" not in str(filled.run("ask('x')").error)
+
+    def test_a_miss_knows_that_the_files_entry_had_expired(self, filled: Notebook) -> None:
+        filled.run("%llmcache save lesson.jsonl\n%llmcache clear")
+        lines = [json.loads(line) for line in Path("lesson.jsonl").read_text("utf-8").splitlines()]
+        before = datetime.now(UTC) - timedelta(days=3)
+        Path("lesson.jsonl").write_text(
+            "\n".join(json.dumps(line | {"stored": before.isoformat()}) for line in lines)
+        )
+        filled.run("%llmcache on --mode replay --ttl 1d --load lesson.jsonl")
+        words = (
+            "Its entry in lesson.jsonl had expired 2 d before: entries live only for a time "
+            "(`%llmcache on --ttl none --load lesson.jsonl` brings it)."
+        )
+        assert words in str(filled.run(f"ask({COUNTRIES[2]!r})").error)
+        assert filled.session.why().reason == words
+        filled.run("%llmcache on --ttl none --load lesson.jsonl")
+        assert filled.run(f"ask({COUNTRIES[2]!r})").error is None
+
+    def test_a_miss_knows_that_there_was_no_room_for_the_files_entry(self, filled: Notebook) -> None:
+        filled.run("%llmcache save lesson.jsonl\n%llmcache clear\n%llmcache off")
+        filled.session.cache.missed = MissedCalls(filled.session.cache.events)  # as a new kernel has
+        filled.model()
+        filled.run("%llmcache on --mode replay --maxsize 1 --load lesson.jsonl")
+        assert "was evicted (maxsize 1)" in str(filled.run(f"ask({COUNTRIES[0]!r})").error)
+
+    def test_the_configured_file_is_loaded_with_the_one_that_is_named(self, filled: Notebook) -> None:
+        filled.run("%llmcache save all.jsonl\n%llmcache save cedar.jsonl --model cedar\n%llmcache clear")
+        filled.run("%llmcache off\n%config LLMCacheMagics.load = 'all.jsonl'")
+        told = filled.run("%llmcache on --load cedar.jsonl").printed
+        assert "1 entry loaded from cedar.jsonl\n" in told
+        assert "2 entries loaded from all.jsonl · 1 entry was there already\n" in told
+        assert "loaded" not in filled.run("%llmcache on").printed
 
     def test_from_the_configuration(self, filled: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
         filled.run("%llmcache save lesson.jsonl")

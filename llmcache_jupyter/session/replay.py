@@ -1,0 +1,57 @@
+"""What mode replay says of a call that it does not answer: the CacheMissError, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmcache_jupyter.caches.llm_string import redact
+from llmcache_jupyter.caches.prompt import asked
+from llmcache_jupyter.clients.langchain_bypasses import Bypass
+from llmcache_jupyter.errors import CacheMissError
+from llmcache_jupyter.session.missed import MissedCall
+from llmcache_jupyter.session.traps import name_of, spoken_name
+
+INSTEAD: dict[Bypass, str] = {
+    "uncached": "It has `cache=False`: leave that out",
+    "own cache": "It has a cache of its own, `cache=...`: leave that out",
+    "displaced": "Other code has set LangChain's global cache: run `%llmcache on`",
+    "streamed": "LangChain caches no `.stream` or `.astream`: use `.invoke` or `.ainvoke`",
+}
+"""What keeps a call from the cache, and what to do."""
+
+
+def miss_error(call: MissedCall) -> CacheMissError:
+    """Of a call that nothing answers, or that the store could not."""
+    prompt = asked(call.sent)
+    of = f"this call of {call.model or 'an unnamed model'}: {_beginning(prompt)!r}"
+    if call.reason == "failed":
+        text = (
+            f"Mode replay, and the store failed ({call.error}), so it could not answer {of}. "
+            "Nothing was sent. Mend the store, or name another: `%llmcache on --store ...`."
+        )
+    else:
+        known = "" if call.fate is None else f" {call.fate.in_words(call.at)}"
+        notes = "".join(f" {note}" for note in call.loads)
+        text = (
+            f"Mode replay, and nothing is stored for {of}.{known}{notes} Nothing was sent. To record it, run "
+            "the cell once with `%%llmcache on` as its first line (or `%llmcache on --mode on` for the "
+            "session), with a key for the model. `%llmcache save FILE` then writes the file that you replay "
+            "anew. `%llmcache why` compares it with the nearest entry."
+        )
+    return CacheMissError(text, model=call.model, prompt=prompt)
+
+
+def bypass_error(model: Any, prompt: str, bypass: Bypass) -> CacheMissError:
+    """Of a call that goes past the cache."""
+    return CacheMissError(
+        f"Mode replay, and this call of {spoken_name(model)} cannot reach the cache: {_beginning(prompt)!r}. "
+        f"Nothing was sent. {INSTEAD[bypass]} to have it recorded and replayed. `%%llmcache off` as the "
+        "cell's first line sends it.",
+        model=name_of(model),
+        prompt=prompt,
+    )
+
+
+def _beginning(prompt: str) -> str:
+    prompt = redact(prompt)
+    return prompt if len(prompt) <= 120 else prompt[:119] + "…"
