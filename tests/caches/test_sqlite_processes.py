@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 import subprocess
 import sys
@@ -24,8 +25,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def run(job: str, path: Path) -> Any:
+    return _run("sqlite_workers", job, path)
+
+
+def _run(module: str, *arguments: Any) -> Any:
     ignored = "ignore::DeprecationWarning:__main__"  # of forks beside threads, which a user may well do
-    command = [sys.executable, "-W", ignored, "-m", "tests.caches.sqlite_workers", job, str(path)]
+    command = [sys.executable, "-W", ignored, "-m", f"tests.caches.{module}", *map(str, arguments)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)
@@ -100,4 +105,12 @@ class TestTogether:
 
     def test_threads_may_fork_at_once(self, path: Path) -> None:
         assert run("fork_at_once", path) == [0] * 80 + [81]
+        check_sound(path)
+
+    @pytest.mark.soak
+    def test_whatever_kernels_do_nothing_is_lost(self, path: Path, soak_factor: int) -> None:
+        seed = 1 if soak_factor == 1 else random.randrange(1_000_000)
+        found = _run("sqlite_kernels", path, seed, 4 * soak_factor)
+        assert found["wrong"] == {}, f"seed {seed}"
+        assert found["did"]["stored"] > 200
         check_sound(path)
