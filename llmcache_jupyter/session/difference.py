@@ -11,6 +11,7 @@ from typing import Any
 from llmcache_jupyter.caches import Key
 from llmcache_jupyter.caches.llm_string import SECRET_NAME, configuration, redact
 from llmcache_jupyter.caches.prompt import Message, messages, serialised_chat
+from llmcache_jupyter.session.schema import schema_of
 
 _BEFORE, _AFTER = 24, 48
 _SEEN = {ord(" "): "·", ord("\n"): "↵", ord("\t"): "→", ord("\r"): "␍"}
@@ -27,7 +28,7 @@ _NAMES = {
     "_type": "kind of model",
 }
 _SCHEMAS = ("response_format", "ls_structured_output_format", "format", "schema")
-_CLASS = re.compile(r"<class '([^']+)' schema \w+>")
+_CLASS = re.compile(r"<class '([^']+)' schema (\w+)>")
 _HEADS = {"id": "class", "code": "code", "order": "order", "private": "private attributes"}
 
 
@@ -145,10 +146,12 @@ def _texts(name: str, was: Any, now: Any) -> tuple[str | None, str | None]:
 def _of_schemas(name: str, was: Any, now: Any) -> Difference:
     field = "structured output"
     what = "was added" if was is None else "was removed" if now is None else "schema changed"
-    classes = [_CLASS.search(str(value)) for value in (was, now)]
-    if all(classes) and len({found.group(1) for found in classes if found}) == 1:
-        # of a class, a call's configuration tells the name and a digest
-        return Difference(field, None, None, f"{field} {what}: the class has other fields or descriptions")
+    old, new = (_CLASS.search(str(value)) for value in (was, now))
+    if old and new and old[1] == new[1]:  # of a class, a call's configuration tells the name and a digest
+        schemas = schema_of(old[2]), schema_of(new[2])
+        told = _of_parameters(*schemas) if all(schemas) else ""
+        told = told or ": the class has other fields or descriptions"
+        return Difference(field, None, None, f"{field} {what}{told}")
     return Difference(field, *_texts(name, was, now), f"{field} {what}")
 
 
@@ -201,6 +204,9 @@ def _of_parameters(old: Any, new: Any) -> str:
     parts = [f"`{name}` was added" for name in after if name not in before]
     parts += [f"`{name}` was removed" for name in before if name not in after]
     parts += [f"`{name}` changed" for name in before if name in after and before[name] != after[name]]
+    kept = [name for name in before if name in after]
+    if kept != [name for name in after if name in before]:
+        parts.append(f"now in the order {', '.join(f'`{name}`' for name in after)}")
     return f": {', '.join(parts)}" if parts else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from typing import Any, NamedTuple, get_args
 from weakref import WeakKeyDictionary, ref
 
@@ -17,6 +18,8 @@ class _Known(NamedTuple):
 
 
 _known: WeakKeyDictionary[type, _Known] = WeakKeyDictionary()
+_texts: OrderedDict[str, str] = OrderedDict()
+_MOST_TEXTS = 200
 
 
 def schema_digest(model: Any) -> str | None:
@@ -36,7 +39,16 @@ def schema_digest(model: Any) -> str | None:
         classes = [ref(part) for part in _classes_in(model, [])]
         digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         known = _known[model] = _Known(classes, _state(classes), digest)
+        _texts[digest] = text
+        if len(_texts) > _MOST_TEXTS:
+            _texts.popitem(last=False)
     return known.digest
+
+
+def schema_of(digest: str) -> dict[str, Any] | None:
+    """The schema that has this digest, if this kernel has lately seen a class with it."""
+    text = _texts.get(digest)
+    return None if text is None else json.loads(text)[1]
 
 
 def _state(classes: list[ref[type]]) -> list[Any]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, create_model
 from stand_in import StandIn
 
 from llmcache_jupyter import Session
+from llmcache_jupyter.session import schema
 from tests.clients.conftest import MakeChat, Run
 
 FRANCE = "What is the capital of France?"
@@ -30,6 +33,12 @@ def session() -> Iterator[Session]:
 
 def said(session: Session) -> list[str]:
     return [difference.words for difference in session.why().differences]
+
+
+def city(fields: dict[str, Any]) -> type[BaseModel]:
+    """A class of this name, as a cell that is edited and run again makes."""
+    definitions: dict[str, Any] = {name: (kind, ...) for name, kind in fields.items()}
+    return create_model("City", **definitions)
 
 
 class TestSettings:
@@ -82,29 +91,42 @@ class TestSettings:
             "tool `search` changed its parameters: `limit` was added",
         ]
 
-    def test_structured_output(self, chat: ChatOpenAI, session: Session) -> None:
-        class City(BaseModel):
-            name: str
-
-        first = City
-
-        class City(BaseModel):  # type: ignore[no-redef]  # as a cell that is edited and run again
-            name: str
-            people: int
-
-        for schema in (first, City):
+    @pytest.mark.parametrize(
+        ("edited", "told"),
+        [
+            ({"name": str, "people": int, "area": float}, ": `area` was added"),
+            ({"people": int}, ": `name` was removed"),
+            ({"name": str, "people": float}, ": `people` changed"),
+            ({"people": int, "name": str}, ": now in the order `people`, `name`"),
+        ],
+    )
+    def test_structured_output(
+        self, chat: ChatOpenAI, session: Session, edited: dict[str, Any], told: str
+    ) -> None:
+        for fields in ({"name": str, "people": int}, edited):
             with suppress(OutputParserException, ValueError):  # the stand-in's answer need not fit
-                chat.with_structured_output(schema, method="json_schema").invoke(FRANCE)
-        assert any(words.startswith("structured output schema changed: the class") for words in said(session))
+                chat.with_structured_output(city(fields), method="json_schema").invoke(FRANCE)
+        assert said(session) == [f"structured output schema changed{told}"]
 
+    def test_structured_output_of_a_class_seen_by_another_kernel(
+        self, chat: ChatOpenAI, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for fields in ({"name": str}, {"name": int}):
+            monkeypatch.setattr(schema, "_texts", OrderedDict())
+            with suppress(OutputParserException, ValueError):
+                chat.with_structured_output(city(fields), method="json_schema").invoke(FRANCE)
+        assert said(session) == [
+            "structured output schema changed: the class has other fields or descriptions"
+        ]
 
-class TestPrompts:
     def test_another_order_of_properties(self, make_chat: MakeChat, session: Session) -> None:
         for names in ("ab", "ba"):
             schema = {"properties": {name: {"type": "string"} for name in names}}
             make_chat(model_kwargs={"response_format": schema}).invoke(FRANCE)
         assert said(session) == ["the properties of a schema are in another order"]
 
+
+class TestPrompts:
     def test_an_edited_message(self, chat: ChatOpenAI, session: Session) -> None:
         system = SystemMessage("Be brief.")
         chat.invoke([system, HumanMessage(FRANCE)])
