@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from llmcache_jupyter.caches.locks import new_rlock
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ class Backlog(Generic[T]):
     """
 
     def __init__(self, count: Callable[[T], object]) -> None:
-        self.lock = threading.RLock()
+        self.lock = new_rlock()
         self._count = count
         self._waiting: deque[T] = deque()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+
+from llmcache_jupyter.caches.locks import new_lock
 
 SHORTEST, LONGEST = 1.0, 30.0  # seconds of a pause; it doubles while what is asked goes on failing
 
@@ -20,7 +21,7 @@ class Breaker:
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer = timer
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._pause = 0.0
         self._until = 0.0
         self.is_open = False

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from threading import Lock
-
 from llmcache_jupyter.caches.entry import Entry, Key
 from llmcache_jupyter.caches.limits import LimitedCache
+from llmcache_jupyter.caches.locks import new_lock
 
 
 class Front:
@@ -21,7 +20,7 @@ class Front:
         self.removals = 0
         # those in `cache` alone: the entry that is to be written, or None where it cannot be
         self._unwritten: dict[Key, Entry | None] = {}
-        self._lock = Lock()
+        self._lock = new_lock()
 
     @property
     def is_ahead(self) -> bool:

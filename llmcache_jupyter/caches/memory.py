@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, entry_id
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.caches.locks import new_rlock
 from llmcache_jupyter.caches.selection import select
 from llmcache_jupyter.caches.uses import Use
 
@@ -48,7 +48,7 @@ class InMemoryCache(LimitedCache):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.clock = clock
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._stored: OrderedDict[Key, _Stored] = OrderedDict()
         self._llm_strings: dict[str, str] = {}
         self._set_limits(maxsize, policy, ttl)

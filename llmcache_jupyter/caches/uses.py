@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
+
+from llmcache_jupyter.caches.locks import new_lock
 
 _MANY = 1_000
 _LONG = 2.0  # seconds
@@ -30,11 +31,11 @@ class Uses:
     """
 
     def __init__(self) -> None:
+        self._lock = new_lock()
         self.forget()
 
     def forget(self) -> None:
         """Drop them: in a forked child they are the parent's."""
-        self._lock = threading.Lock()
         self._pending: dict[bytes, Use] = {}
         self._hits = 0
         self._since: float | None = None

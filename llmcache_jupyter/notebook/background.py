@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from functools import lru_cache
 from typing import Any
 
+from llmcache_jupyter.caches.locks import new_lock
+
 
 class Background:
     """Runs coroutines on the panels' event loop, and keeps each until it ends."""
@@ -20,7 +22,7 @@ class Background:
     def __init__(self) -> None:
         self._loop = _running_loop()
         self._running: set[Future[None]] = set()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` soon, with the caller's context variables. From any thread; returns at once."""
@@ -52,7 +54,7 @@ class Throttle:
         self.seconds = seconds
         self._background = background
         self._action = action
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._is_due = False
         self._turn = asyncio.Lock()
         self._not_before = 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
@@ -11,6 +10,7 @@ from weakref import WeakSet
 from comm import create_comm, get_comm_manager
 from IPython.core.interactiveshell import InteractiveShell
 
+from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.notebook.background import Background, Throttle
 from llmcache_jupyter.notebook.protocol import EVENTS, QUERIES, State, error_reply, state_message
 from llmcache_jupyter.notebook.queries import Queries
@@ -50,7 +50,7 @@ class Channel:
         self._asking: WeakSet[Any] = WeakSet()
         self._events: Any = None
         self._changes = 0
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._background = Background()
         self._push = Throttle(self._background, self._send_state, PUSH_PAUSE)
         self._unsubscribe: Callable[[], None] = lambda: None

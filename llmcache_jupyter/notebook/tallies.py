@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.notebook.protocol import CellCounts
 from llmcache_jupyter.session.events import Event, Hit, Miss
 from llmcache_jupyter.session.scope import CellRun
@@ -53,7 +53,7 @@ class Tallies:
     """A tally for the latest run of each cell. Safe under threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._tallies: OrderedDict[str, tuple[CellRun, Tally]] = OrderedDict()
 
     def count(self, run: CellRun | None, event: Event) -> None:

@@ -17,7 +17,6 @@ import ast
 import json
 import os
 import re
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -27,6 +26,7 @@ from types import FrameType
 from typing import Any
 from weakref import ref
 
+from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.clients.langchain_model import (
     asking,
     is_serialisable,
@@ -64,7 +64,7 @@ class AskingModels:
         self._volatile: dict[str, set[str]] = {}
         self._held: OrderedDict[str, Any] = OrderedDict()
         self._objects = count(1)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def llm_string(self, given: str, caller: FrameType | None) -> str:
         """What describes the model that is asking, made of LangChain's `given` text for it.

@@ -18,6 +18,7 @@ from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.generation import total_tokens
 from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheWarning, EncodingError, LLMCacheError
 from llmcache_jupyter.session.asking import AskingModels
@@ -98,7 +99,7 @@ class SessionCache(BaseCache):
         self.missed = MissedCalls(self.events)
         self._clock = clock
         self._timer = timer
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._started: OrderedDict[tuple[int, int], tuple[float, str]] = OrderedDict()
         self._failing: dict[str, str] = {}
         self._unwritable: set[str] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from operator import is_not
 from typing import Literal, NamedTuple
 
 from llmcache_jupyter.caches.backlog import Backlog
+from llmcache_jupyter.caches.locks import new_lock
 
 logger = logging.getLogger("llmcache_jupyter")
 
@@ -97,7 +97,7 @@ class Events:
         self._subscribers: list[Callable[[Event], None]] = []
         self._counters: list[Callable[[Event], None]] = []
         self._uncounted = Backlog(partial(self._tell, self._counters))
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def count(self, counter: Callable[[Event], None]) -> Backlog[Event]:
         """Calls `counter` with each event, but later. Who reads what it counted settles the backlog first."""

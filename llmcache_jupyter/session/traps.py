@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from llmcache_jupyter.caches.credentials import without_credentials
 from llmcache_jupyter.caches.llm_string import model_name
+from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 
 ADDRESS = re.compile(r"<[^<>]{1,300} at 0x[0-9a-fA-F]{6,}>")
@@ -30,7 +30,7 @@ class Traps:
     def __init__(self, warn: Callable[[str], object]) -> None:
         self._warn = warn
         self._told: dict[tuple[str, str], str] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     @property
     def notes(self) -> tuple[str, ...]:

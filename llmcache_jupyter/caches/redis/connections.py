@@ -10,6 +10,7 @@ from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.caches.redis.timed_socket import TimedSocket
 
 Command = tuple[Any, ...]
@@ -32,11 +33,11 @@ class Connections:
         self._connect = connect
         self._timeout = timeout
         self._timer = timer
+        self._lock = new_lock()
         self.forget()
 
     def forget(self) -> None:
         """Leave the connections as they are: in a forked child they are the parent's."""
-        self._lock = threading.Lock()
         self._free: list[Any] = []
         self._attempts: list[_Attempt] = []
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.caches.sqlite.log_index import Version
 
 Read = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -24,11 +24,11 @@ class Arrivals:
     """The rows of the inbox by the digests of their keys, as far as this process has looked."""
 
     def __init__(self) -> None:
+        self._lock = new_lock()
         self.forget()
 
     def forget(self) -> None:
         """Begin anew: in a forked child another thread of the parent may have been looking."""
-        self._lock = threading.Lock()
         self._version: Version | None = None
         self._rows: dict[bytes, int] = {}
         self._last = 0

@@ -8,10 +8,11 @@ transactions, which each one changes, in whichever process, before it counts as 
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from itertools import count
 from pathlib import Path
+
+from llmcache_jupyter.caches.locks import new_lock
 
 _HEADER = 48  # bytes
 
@@ -55,7 +56,7 @@ class _Opened:
 # Those that nobody reads any more. With any of its descriptors that it closes, a process gives up all of its
 # locks on that file, SQLite's too. So one is closed only once its file was removed, and used again till then.
 _left: list[int] = []
-_lock = threading.Lock()
+_lock = new_lock()
 _numbers = count(1)
 
 

@@ -8,11 +8,12 @@ that a process closes, it gives up all of its locks on that file: `shutil.copy("
 from __future__ import annotations
 
 import os
-import threading
 import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
+
+from llmcache_jupyter.caches.locks import new_lock
 
 try:
     import fcntl
@@ -80,13 +81,4 @@ def _file_id(about: os.stat_result) -> FileId:
 
 
 _held: weakref.WeakValueDictionary[FileId, SharedLock] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_lock = new_lock()
