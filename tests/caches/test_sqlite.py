@@ -22,6 +22,7 @@ from llmcache_jupyter.caches import Entry, EntryCache, Query
 from llmcache_jupyter.caches.entry import SortColumn
 from llmcache_jupyter.caches.selection import SORT_COLUMNS, select
 from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.caches.sqlite.query import find
 from llmcache_jupyter.session.cache import SessionCache
 from tests.caches.contract import CacheContract, FakeClock, InterfaceContract, answer, chat, entry, texts
 
@@ -535,18 +536,16 @@ class TestPlans:
         for number in range(200):
             cache.put(entry(str(number), "x"))
         seen: list[str] = []
-        with cache._connections.reading() as reader:
-            reader.set_trace_callback(seen.append)
-            cache_page = cache.entries(Query(sort=sort, descending=descending, model=model))
-            reader.set_trace_callback(None)
-        assert len(cache_page.entries) == 50
-        other = sqlite3.connect(path)
-        with cache._connections.reading() as reader:
-            from llmcache_jupyter.caches.sqlite.query import find
+        query = Query(sort=sort, descending=descending, model=model)
+        assert len(cache.entries(query).entries) == 50
 
+        def traced(reader: sqlite3.Connection) -> None:
             reader.set_trace_callback(seen.append)
-            find(reader, Query(sort=sort, descending=descending, model=model), True)
+            find(reader, query, True)
             reader.set_trace_callback(None)
+
+        cache._connections.look(traced)
+        other = sqlite3.connect(path)
         plan = [step for sql in seen for *_, step in other.execute(f"EXPLAIN QUERY PLAN {sql}")]
         other.close()
         assert any("USING" in step and "INDEX entries_" in step for step in plan), plan
@@ -587,8 +586,7 @@ class TestThreads:
             list(pool.map(work, range(8)))
         assert len(cache) == 320
         assert sum(one.hits for one in cache.entries(Query(limit=None)).entries) >= 320
-        with cache._connections.reading() as reader:
-            assert reader.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert cache._connections.read("PRAGMA integrity_check") == [("ok",)]
 
     def test_evictions_add_up(self, make: Make) -> None:
         cache = make(maxsize=20, policy="lru")

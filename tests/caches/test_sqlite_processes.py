@@ -107,6 +107,12 @@ class TestTogether:
         assert run("fork_at_once", path) == [0] * 80 + [81]
         check_sound(path)
 
+    def test_an_interrupt_at_whichever_moment_does_no_harm_to_threads_and_children(self, path: Path) -> None:
+        found = _run("sqlite_interrupted", path)
+        assert {name: wrong for name, (_, wrong) in found.items() if wrong} == {}
+        assert min(moments for moments, _ in found.values()) > 10
+        check_sound(path)
+
     @pytest.mark.soak
     def test_whatever_kernels_do_nothing_is_lost(self, path: Path, soak_factor: int) -> None:
         seed = 1 if soak_factor == 1 else random.randrange(1_000_000)

@@ -202,9 +202,12 @@ class SQLiteCache(LimitedCache):
 
     def entries(self, query: Query = Query()) -> Page:
         self._settle()
-        with self._connections.reading() as reader:
+
+        def page(reader: sqlite3.Connection) -> Page:
             rows, total = find(reader, query, self._has_search)
             return Page(fetch(reader, rows), total)
+
+        return self._connections.look(page)
 
     def models(self) -> dict[str | None, int]:
         self._settle()
@@ -215,11 +218,7 @@ class SQLiteCache(LimitedCache):
     def keys(self) -> Iterator[Key]:
         self._settle()
         after = 0
-        while True:
-            with self._connections.reading() as reader:
-                keys = keys_after(reader, after)
-            if not keys:
-                return
+        while keys := self._connections.look(partial(keys_after, row=after)):
             after = max(keys)
             yield from keys.values()
 
@@ -238,8 +237,7 @@ class SQLiteCache(LimitedCache):
 
     def __len__(self) -> int:
         self._purge()
-        with self._connections.reading() as reader:
-            return count(reader) + waiting(reader)
+        return self._connections.look(lambda reader: count(reader) + waiting(reader))
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
         digest = key_digest((prompt, llm_string))

@@ -7,12 +7,14 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from llmcache_jupyter.caches.locks import new_rlock
+from llmcache_jupyter.caches.sqlite.forks import at_forks, uses_sqlite
 from llmcache_jupyter.caches.sqlite.log_index import LogIndex, Version
 from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from llmcache_jupyter.errors import StoreError
@@ -49,8 +51,7 @@ class Connections:
 
     - A reader sees each transaction of this and other processes as a whole, and waits for no writer.
     - One transaction writes at a time. Either all of it is stored, or nothing.
-    - A fork closes them before, but for those that another thread is using: the child would take its parent's
-      locks for its own, and write to a log that the parent clears away. Each opens its own again.
+    - They are closed before a fork, and parent and child open their own again.
     - They follow the path: a file that was deleted, moved or replaced is left, and what is there by then is
       used; also what was copied over it while its log was empty. Writing notices at once, reading after a
       second. So it is where another process removed the log, as it may once this one has lost its lock.
@@ -75,9 +76,9 @@ class Connections:
         self._log_index = LogIndex(path)
         self._looked = clock()
         self._closed = False
-        self._write_lock = threading.RLock()
+        self._write_lock = new_rlock()
         self._is_stopped = self._has_write_lock = False
-        self._busy: list[None] = []  # as many as readers are in use: a list changes in one step
+        self._busy: set[int] = set()  # threads that read
         self._patience = PATIENT
         self._writer: sqlite3.Connection | None = None
         self._shared_lock = shared_lock(path)
@@ -86,13 +87,16 @@ class Connections:
 
     def read(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
         """The rows of one query."""
-        pool, reader = self._borrow()
-        try:
-            return reader.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise store_error(error, self.path) from error
-        finally:
-            self._give_back(pool, reader)
+        return self._lend(lambda reader: reader.execute(sql, parameters).fetchall())
+
+    def look(self, steps: Callable[[sqlite3.Connection], T]) -> T:
+        """What `steps` return, whose queries all see the file as it was at the first."""
+
+        def all_steps(reader: sqlite3.Connection) -> T:
+            reader.execute("BEGIN")
+            return steps(reader)
+
+        return self._lend(all_steps)
 
     def version(self) -> Version | None:
         """What is another one after whatever was written since; None where that cannot be told."""
@@ -101,18 +105,7 @@ class Connections:
             self._follow()
         return self._log_index.version() if self._readers else None
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose queries all see the file as it was at the first."""
-        pool, reader = self._borrow()
-        try:
-            reader.execute("BEGIN")
-            yield reader
-        except sqlite3.Error as error:
-            raise store_error(error, self.path) from error
-        finally:
-            self._give_back(pool, reader)
-
+    @uses_sqlite
     def write(self, steps: Callable[[sqlite3.Connection], T], patience: float = PATIENT) -> T:
         """What `steps` return, in a transaction: committed at their end, taken back on any error.
 
@@ -131,6 +124,7 @@ class Connections:
                 raise store_error(error, self.path) from error
         return result
 
+    @uses_sqlite
     def empty_log(self) -> None:
         """Have all of it in the file itself, where no other process is in the way."""
         with self._write_lock, suppress(sqlite3.Error, StoreError):
@@ -139,6 +133,7 @@ class Connections:
             if emptied == [(0, 0, 0)] and about is not None and version is not None:
                 self._rest = _contents(about), version[1]
 
+    @uses_sqlite
     def store(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
         """Have one statement store a row: a transaction of its own. Returns the row's number."""
         with self._write_lock:
@@ -147,6 +142,7 @@ class Connections:
             except sqlite3.Error as error:
                 raise store_error(error, self.path) from error
 
+    @uses_sqlite
     def close(self) -> None:
         """Close all. What is being read or written ends first, or is given up with its own error."""
         self._closed = True
@@ -165,12 +161,13 @@ class Connections:
         self._has_write_lock = self._write_lock.acquire(timeout=_STOP_TIMEOUT)
         self._is_stopped = True
         until = time.monotonic() + _STOP_TIMEOUT
-        while self._busy and time.monotonic() < until:  # a child would find SQLite's own locks locked
+        while self._other_readers() and time.monotonic() < until:
             time.sleep(0.001)
         self._close_readers()
-        if self._has_write_lock and (self._writer is None or not self._writer.in_transaction):
-            self._close_writer()
-        return not self._busy and self._writer is None
+        if self._has_write_lock:
+            self._close_idle_writer()
+        self._leave_log()
+        return not self._is_open()
 
     def go_on(self) -> None:
         """Let connections be opened again."""
@@ -179,38 +176,54 @@ class Connections:
             self._has_write_lock = False
             self._write_lock.release()
 
-    def forget(self) -> None:
-        """In the child: begin anew. What another thread of the parent was using is left alone."""
-        self._write_lock, self._writer = threading.RLock(), None
-        self._is_stopped, self._readers, self._busy = False, [], []
+    def close_idle(self) -> None:
+        """Close what is not in use."""
+        self._close_readers()
+        self._close_idle_writer()
+        self._leave_log()
+
+    def begin_anew(self) -> None:
+        """In a forked child: what another thread of the parent was using is left alone."""
+        self._writer = None
+        self._is_stopped, self._readers, self._busy = False, [], set()
         self._on_fork()
 
-    def _borrow(self) -> tuple[list[sqlite3.Connection], sqlite3.Connection]:
+    @uses_sqlite
+    def _lend(self, steps: Callable[[sqlite3.Connection], T]) -> T:
+        me = threading.get_ident()
+        try:
+            pool, reader = self._borrow(me)
+            try:
+                return steps(reader)
+            finally:
+                self._give_back(pool, reader)
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+        finally:
+            self._busy.discard(me)
+
+    def _borrow(self, me: int) -> tuple[list[sqlite3.Connection], sqlite3.Connection]:
         """A reader, and where it belongs."""
         self._check_open()
         if self._is_time_to_look():
             self._follow()
-        self._begin_to_read()
+        self._begin_to_read(me)
         pool = self._readers
         try:
             return pool, pool.pop()
         except IndexError:
-            self._busy.pop()
+            self._busy.discard(me)
         self._follow()  # before a file is opened: whose is it?
         leave_lost_log(self.path, _READ_TIMEOUT)
-        self._begin_to_read()
-        try:
-            return self._readers, self._new_reader()
-        except BaseException:
-            self._busy.pop()
-            raise
+        self._begin_to_read(me)
+        return self._readers, self._new_reader()
 
-    def _begin_to_read(self) -> None:
-        self._busy.append(None)
+    def _begin_to_read(self, me: int) -> None:
+        self._busy.add(me)
         while self._is_stopped:
-            self._busy.pop()
+            self._busy.discard(me)
             with self._write_lock:  # until `go_on`
-                self._busy.append(None)
+                self._busy.add(me)
 
     def _new_reader(self) -> sqlite3.Connection:
         reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
@@ -223,20 +236,21 @@ class Connections:
         return reader
 
     def _give_back(self, pool: list[sqlite3.Connection], reader: sqlite3.Connection) -> None:
-        try:
-            _roll_back(reader)
-            if len(pool) >= _IDLE_READERS or pool is not self._readers:
-                reader.close()
-                return
-            pool.append(reader)
-            if self._closed:
-                self._close_readers()
-        finally:
-            self._busy.pop()
+        _roll_back(reader)
+        if len(pool) >= _IDLE_READERS or pool is not self._readers:
+            reader.close()
+            return
+        pool.append(reader)
+        if self._closed:
+            self._close_readers()
+
+    def _other_readers(self) -> set[int]:
+        return self._busy - {threading.get_ident()}
 
     def _is_time_to_look(self) -> bool:
         return not 0 <= self._clock() - self._looked < _LOOK_AGAIN
 
+    @uses_sqlite
     def _follow(self) -> None:
         """Leave what would lose what is written to it: a file that isn't at its path, or a log that isn't."""
         self._looked = self._clock()
@@ -268,8 +282,13 @@ class Connections:
         if self._is_open() and self._shared_lock is not None and not self._shared_lock.take(patience):
             raise StoreError(f"{self.path}: {_HINTS[sqlite3.SQLITE_BUSY]}.")
 
+    def _leave_log(self) -> None:
+        """Once nothing is open, the log of what was is no longer the one to watch."""
+        if not self._is_open():
+            self._log_index = LogIndex(self.path)
+
     def _is_open(self) -> bool:
-        return bool(self._writer is not None or self._readers or self._busy)
+        return bool(self._writer is not None or self._readers or self._other_readers())
 
     def _watch_log(self) -> None:
         """Begin anew with the log's index: none may have been there before a connection was open."""
@@ -281,10 +300,11 @@ class Connections:
 
         - That can be told from when the log was emptied until the next transaction.
         """
-        if self._rest is None or self._rest[0] == _contents(about):
+        rest = self._rest
+        if rest is None or rest[0] == _contents(about):
             return False
         version = self._log_index.version()
-        if version is not None and version[1] == self._rest[1]:
+        if version is not None and version[1] == rest[1]:
             return True
         self._rest = None
         return False
@@ -321,6 +341,10 @@ class Connections:
             writer.close()
             raise
         return writer
+
+    def _close_idle_writer(self) -> None:
+        if self._writer is not None and not self._writer.in_transaction:
+            self._close_writer()
 
     def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
@@ -400,7 +424,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 _alive: weakref.WeakSet[Connections] = weakref.WeakSet()
-_stopping = threading.RLock()
+_stopping = new_rlock()
 
 
 def _all_of(file: tuple[int, int] | None) -> list[Connections]:
@@ -421,24 +445,14 @@ def _close_all_of(lost: Connections) -> None:
         raise StoreError(f"{lost.path}: its log was removed while it was in use: try again.")
 
 
-def _before_fork() -> None:
-    _stopping.acquire()
+def _close_idle() -> None:
     for one in list(_alive):
-        one.stop()
+        one.close_idle()
 
 
-def _after_fork() -> None:
+def _begin_anew() -> None:
     for one in list(_alive):
-        one.go_on()
-    _stopping.release()
+        one.begin_anew()
 
 
-def _in_child() -> None:
-    global _stopping
-    _stopping = threading.RLock()
-    for one in list(_alive):
-        one.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
+at_forks(_close_idle, _begin_anew)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from llmcache_jupyter.caches.sqlite.connections import connect, leave_lost_log, store_error
 from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, Look, check_writable, look_at, make
+from llmcache_jupyter.caches.sqlite.forks import uses_sqlite
 from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from llmcache_jupyter.errors import StoreError
 
@@ -122,6 +123,7 @@ Migration = Callable[[sqlite3.Connection], None]
 MIGRATIONS: tuple[Migration, ...] = (_to_1, _to_2, _to_3)
 
 
+@uses_sqlite
 def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
     """Make `path` a store of this version, if it is one or isn't there. Returns whether it has `search`.
 
