@@ -339,7 +339,7 @@ class TestReadOnly:
         import os, sys
         from llmcache_jupyter import StoreError
         from llmcache_jupyter.caches.sqlite import SQLiteCache
-        from llmcache_jupyter.caches.sqlite.connections import connect
+        from llmcache_jupyter.caches.sqlite.opening import connect
 
         if os.geteuid() == 0:
             os.seteuid(65534)

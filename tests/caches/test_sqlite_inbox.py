@@ -15,7 +15,8 @@ from llmcache_jupyter import StoreError
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.codec import encode
 from llmcache_jupyter.caches.sqlite import SQLiteCache
-from llmcache_jupyter.caches.sqlite.connections import HURRIED, Connections
+from llmcache_jupyter.caches.sqlite.connections import Connections
+from llmcache_jupyter.caches.sqlite.opening import HURRIED
 from llmcache_jupyter.caches.sqlite.rows import COLUMNS, row_of
 from llmcache_jupyter.caches.sqlite.schema import MIGRATIONS, prepare
 from tests.caches.contract import FakeClock, answer, entry, texts

@@ -20,9 +20,10 @@ from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.sqlite.arrivals import Arrivals
-from llmcache_jupyter.caches.sqlite.connections import HURRIED, PATIENT, Connections, Rows
+from llmcache_jupyter.caches.sqlite.connections import Connections, Rows
 from llmcache_jupyter.caches.sqlite.inbox import RECEIVE, SOMETHING_WAITS, Clerk, waiting
 from llmcache_jupyter.caches.sqlite.log_index import Version
+from llmcache_jupyter.caches.sqlite.opening import HURRIED, PATIENT
 from llmcache_jupyter.caches.sqlite.query import COUNT, as_count, count, find, id_range
 from llmcache_jupyter.caches.sqlite.rows import (
     COLUMNS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -11,39 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from llmcache_jupyter.caches.locks import new_rlock
 from llmcache_jupyter.caches.sqlite.forks import at_forks, uses_sqlite
-from llmcache_jupyter.caches.sqlite.log_index import LogIndex, Version
-from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
+from llmcache_jupyter.caches.sqlite.log_index import Version
+from llmcache_jupyter.caches.sqlite.opening import HINTS, HURRIED, PATIENT, connect, store_error
+from llmcache_jupyter.caches.sqlite.place import Place, file_id
+from llmcache_jupyter.caches.sqlite.shared_lock import FileId, shared_lock
 from llmcache_jupyter.errors import StoreError
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
-PATIENT, HURRIED = 3.0, 0.05
 _READ_TIMEOUT, _STOP_TIMEOUT = 1.0, 1.0
 _LOOK_AGAIN = 1.0  # seconds
 _IDLE_READERS = 8
 _LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
-_SETTINGS = (
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA cell_size_check = ON",
-    "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -16000",
-)
-_HINTS = {
-    sqlite3.SQLITE_BUSY: "another program keeps it locked: close that one, or try again",
-    sqlite3.SQLITE_LOCKED: "another program keeps it locked: close that one, or try again",
-    sqlite3.SQLITE_READONLY: "it cannot be written to: make the file and its folder writable, or use a copy",
-    sqlite3.SQLITE_PERM: "it cannot be opened: make the file and its folder readable and writable",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: is its folder there, readable and writable?",
-    sqlite3.SQLITE_FULL: "the disk is full: make room, or clear old entries",
-    sqlite3.SQLITE_IOERR: "the disk failed or is full: make room, or use another place",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: move it away, and a new one is made",
-    sqlite3.SQLITE_NOTADB: "it is no SQLite file: name another one",
-}
 
 
 class Connections:
@@ -71,9 +53,7 @@ class Connections:
         self._prepare = prepare
         self._on_fork = on_fork
         self._clock = clock
-        self.file = identity(path)
-        self._rest: tuple[tuple[int, int], bytes] | None = None  # the file and the log's index at rest
-        self._log_index = LogIndex(path)
+        self._place = Place(path)
         self._looked = clock()
         self._closed = False
         self._write_lock = new_rlock()
@@ -84,6 +64,11 @@ class Connections:
         self._shared_lock = shared_lock(path)
         self._readers: list[sqlite3.Connection] = []
         _alive.add(self)
+
+    @property
+    def file(self) -> FileId | None:
+        """What tells the file that is open from any other."""
+        return self._place.file
 
     def read(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
         """The rows of one query."""
@@ -103,7 +88,7 @@ class Connections:
         if self._is_time_to_look():
             self._check_open()
             self._follow()
-        return self._log_index.version() if self._readers else None
+        return self._place.log_index.version() if self._readers else None
 
     @uses_sqlite
     def write(self, steps: Callable[[sqlite3.Connection], T], patience: float = PATIENT) -> T:
@@ -129,9 +114,8 @@ class Connections:
         """Have all of it in the file itself, where no other process is in the way."""
         with self._write_lock, suppress(sqlite3.Error, StoreError):
             emptied = self._open_writer(HURRIED).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            about, version = _look_at(self.path), self._log_index.version()
-            if emptied == [(0, 0, 0)] and about is not None and version is not None:
-                self._rest = _contents(about), version[1]
+            if emptied == [(0, 0, 0)]:
+                self._place.rest()
 
     @uses_sqlite
     def store(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
@@ -153,8 +137,7 @@ class Connections:
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was prepared."""
-        about = _look_at(self.path)
-        return about is not None and _identity(about) == self.file and not self._is_copied_over(about)
+        return self._place.is_current()
 
     def stop(self) -> bool:
         """Close what is not in use, and let nothing be opened till `go_on`. Returns whether all is closed."""
@@ -229,7 +212,7 @@ class Connections:
         reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
         try:
             reader.execute("PRAGMA query_only = ON")
-            self._watch_log()
+            self._place.watch_log()
         except BaseException:
             reader.close()
             raise
@@ -250,7 +233,6 @@ class Connections:
     def _is_time_to_look(self) -> bool:
         return not 0 <= self._clock() - self._looked < _LOOK_AGAIN
 
-    @uses_sqlite
     def _follow(self) -> None:
         """Leave what would lose what is written to it: a file that isn't at its path, or a log that isn't."""
         self._looked = self._clock()
@@ -265,49 +247,31 @@ class Connections:
     def _leave(self) -> None:
         self._close_readers()
         self._readers = []
-        self.file, self._rest = None, None
+        self._place.leave()
         if self._writer is not None:
             with suppress(sqlite3.Error):  # its log must be no other file's
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._close_writer()
         self._prepare(self.path)
-        self.file, self._shared_lock = identity(self.path), shared_lock(self.path)
+        self._place.look()
+        self._shared_lock = shared_lock(self.path)
 
     def has_lost_log(self) -> bool:
         """Whether what was open here goes on with a log that another process has removed."""
-        return self._is_open() and self._log_index.is_removed()
+        return self._is_open() and self._place.has_lost_log()
 
     def keep_log(self, patience: float) -> None:
         """Have no other process remove the log: from here on none does, though it may have before."""
         if self._is_open() and self._shared_lock is not None and not self._shared_lock.take(patience):
-            raise StoreError(f"{self.path}: {_HINTS[sqlite3.SQLITE_BUSY]}.")
+            raise StoreError(f"{self.path}: {HINTS[sqlite3.SQLITE_BUSY]}.")
 
     def _leave_log(self) -> None:
         """Once nothing is open, the log of what was is no longer the one to watch."""
         if not self._is_open():
-            self._log_index = LogIndex(self.path)
+            self._place.leave_log()
 
     def _is_open(self) -> bool:
-        return bool(self._writer is not None or self._readers or self._other_readers())
-
-    def _watch_log(self) -> None:
-        """Begin anew with the log's index: none may have been there before a connection was open."""
-        self._log_index = LogIndex(self.path)
-        self._log_index.version()
-
-    def _is_copied_over(self, about: os.stat_result) -> bool:
-        """Whether something else than a store wrote to the file, which changed though its log did not.
-
-        - That can be told from when the log was emptied until the next transaction.
-        """
-        rest = self._rest
-        if rest is None or rest[0] == _contents(about):
-            return False
-        version = self._log_index.version()
-        if version is not None and version[1] == rest[1]:
-            return True
-        self._rest = None
-        return False
+        return self._writer is not None or bool(self._readers) or bool(self._other_readers())
 
     def _close_readers(self) -> None:
         while self._readers:
@@ -336,7 +300,7 @@ class Connections:
             writer.execute("PRAGMA synchronous = NORMAL")
             writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             writer.execute("CREATE TEMP TABLE leaving (row INTEGER PRIMARY KEY)")
-            self._watch_log()
+            self._place.watch_log()
         except BaseException:
             writer.close()
             raise
@@ -356,51 +320,9 @@ class Connections:
             raise StoreError(f"{self.path} was closed: make a new SQLiteCache of it.")
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """What tells the file at `path` from any other; None where there is none."""
-    about = _look_at(path)
-    return None if about is None else _identity(about)
-
-
-def _look_at(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None
-
-
-def _identity(about: os.stat_result) -> tuple[int, int]:
-    return about.st_dev, about.st_ino
-
-
-def _contents(about: os.stat_result) -> tuple[int, int]:
-    """What is another one when a file was written to."""
-    return about.st_size, about.st_mtime_ns
-
-
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
-
-
-def connect(path: Path, mode: str, timeout: float = PATIENT) -> sqlite3.Connection:
-    """A connection without implicit transactions; `mode` as in SQLite's URIs. Raises StoreError."""
-    address = f"file:///{quote(os.fsencode(path.as_posix().lstrip('/')), safe='/:')}?{mode}"
-    try:
-        connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout
-        )
-        # text that is none, in a file that someone planted, is shown as far as it goes
-        connection.text_factory = lambda text: text.decode(errors="replace")
-        try:
-            for setting in _SETTINGS:
-                connection.execute(setting)
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise store_error(error, path) from error
-    return connection
 
 
 def leave_lost_log(path: Path, patience: float = PATIENT) -> None:
@@ -408,7 +330,7 @@ def leave_lost_log(path: Path, patience: float = PATIENT) -> None:
 
     - `patience`: seconds to wait for a process that is just removing it.
     """
-    sharing = _all_of(identity(path))
+    sharing = _all_of(file_id(path))
     for one in sharing:
         one.keep_log(patience)
     lost = next((one for one in sharing if one.has_lost_log()), None)
@@ -416,18 +338,11 @@ def leave_lost_log(path: Path, patience: float = PATIENT) -> None:
         _close_all_of(lost)
 
 
-def store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """What SQLite's error means for the file at `path`, and what to do."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    hint = _HINTS.get(code, "try again, or use another file")
-    return StoreError(f"{path}: {hint} ({error}).")
-
-
 _alive: weakref.WeakSet[Connections] = weakref.WeakSet()
 _stopping = new_rlock()
 
 
-def _all_of(file: tuple[int, int] | None) -> list[Connections]:
+def _all_of(file: FileId | None) -> list[Connections]:
     """What this process has to the file with this identity."""
     return [] if file is None else [one for one in list(_alive) if one.file == file]
 

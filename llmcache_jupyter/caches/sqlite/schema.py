@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmcache_jupyter.caches.sqlite.connections import connect, leave_lost_log, store_error
+from llmcache_jupyter.caches.sqlite.connections import leave_lost_log
 from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, Look, check_writable, look_at, make
 from llmcache_jupyter.caches.sqlite.forks import uses_sqlite
+from llmcache_jupyter.caches.sqlite.opening import connect, store_error
 from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from llmcache_jupyter.errors import StoreError
 

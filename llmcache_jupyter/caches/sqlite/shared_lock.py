@@ -38,12 +38,13 @@ class SharedLock:
 
         - `patience`: seconds to wait for a process that is just removing the log.
         """
-        until = time.monotonic() + patience
+        until = None
         while True:
             try:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, _COUNT, _FIRST)
                 return True
             except (BlockingIOError, PermissionError):
+                until = until or time.monotonic() + patience
                 if time.monotonic() > until:
                     return False
                 time.sleep(_PAUSE)
