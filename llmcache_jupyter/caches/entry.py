@@ -80,9 +80,8 @@ def entry_id(key: Key) -> str:
 @lru_cache(maxsize=16)  # a call on its way asks several times
 def key_digest(key: Key) -> bytes:
     """Sixteen bytes that stand for the key. They keep the two parts apart."""
-    prompt, llm_string = (part.encode("utf-8", "surrogatepass") for part in key)
-    head = f"{len(prompt)}:".encode()
-    return hashlib.blake2b(head + prompt + llm_string, digest_size=16).digest()
+    prompt, llm_string = key[0].encode("utf-8", "surrogatepass"), key[1].encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(b"%d:%b%b" % (len(prompt), prompt, llm_string), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,9 @@ class TieredCache(LimitedCache):
         self._fast.touch(key)
         if self._front.is_ahead:  # first: that a hit was counted doesn't show that writing works
             self._write_some()
-        if not self._front.has_alone(key) and self._writes.allows():
+            if self._front.has_alone(key):
+                return
+        if self._writes.allows():
             with self._writes:
                 self.slow.touch(key)
 

@@ -15,6 +15,9 @@ from llmcache_jupyter.clients.imports import when_imported
 _HOME = "langchain_core.language_models"
 _STREAMED = frozenset({"stream", "astream", "_chat_model_stream_v3", "_achat_model_stream_v3"})
 _CALLS = _STREAMED | {"generate", "agenerate"}
+# how many calls away the model's method is: at first where it has always been. From frame to frame, it takes
+# twice as long
+_DEPTHS = (3, 1, 2, 4)
 _CALLERS = frozenset({"generate_prompt", "agenerate_prompt"})
 
 Bypass = Literal["uncached", "own cache", "displaced", "streamed"]
@@ -64,14 +67,14 @@ class _Hook:
         self._is_ours = is_ours
 
     def get(self) -> None:
-        frame: FrameType | None = sys._getframe(1)
-        for _ in range(4):
-            if frame is None:
-                return
+        for depth in _DEPTHS:
+            try:
+                frame = sys._getframe(depth)
+            except ValueError:  # nobody is so far away
+                continue
             if _is_langchains(frame, _CALLS):
                 self._look(frame)
                 return
-            frame = frame.f_back
 
     def _look(self, frame: FrameType) -> None:
         if frame.f_code.co_name in _STREAMED:

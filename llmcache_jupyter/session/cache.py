@@ -10,8 +10,9 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from llmcache_jupyter.caches import BaseCache, Entry, EntryCache, InMemoryCache, Key
 from llmcache_jupyter.caches.base import run_in_executor
@@ -31,8 +32,8 @@ from llmcache_jupyter.session.scope import Mode, check_mode, current_scope
 from llmcache_jupyter.session.statistics import Statistics
 from llmcache_jupyter.session.traps import Traps, name_of, spoken_name
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # of so many misses it is remembered when they were; the answers to earlier ones took an unknown time
 _MAX_IN_FLIGHT = 4096
@@ -150,12 +151,12 @@ class SessionCache(BaseCache):
 
     def clear(self, **kwargs: Any) -> None:
         count = self._guarded("clear", len, self.backend)
-        self._guarded("clear", self.backend.clear, **kwargs)
+        self._guarded("clear", partial(self.backend.clear, **kwargs))
         self._cleared(count)
 
     async def aclear(self, **kwargs: Any) -> None:
         count = await self._aguarded("clear", run_in_executor, len, self.backend)
-        await self._aguarded("clear", self.backend.aclear, **kwargs)
+        await self._aguarded("clear", partial(self.backend.aclear, **kwargs))
         self._cleared(count)
 
     def bypassed(self, model: Any, prompt: str, bypass: Bypass) -> None:
@@ -193,20 +194,24 @@ class SessionCache(BaseCache):
         return call, looked_up[0]
 
     def _look_up(self, call: _Call) -> list[Any] | None:
-        entry = self._guarded("lookup", self.backend.find, call.key)
-        answer = None if entry is None else self._answer(call, entry)
-        if not answer:
-            return None
-        self._guarded("touch", self.backend.touch, call.key)
+        answer = self._guarded("lookup", self._find, call)
+        if answer:
+            self._guarded("touch", self.backend.touch, call.key)
         return answer
 
     async def _alook_up(self, call: _Call) -> list[Any] | None:
-        entry = await self._aguarded("lookup", self.backend.afind, call.key)
-        answer = None if entry is None else self._answer(call, entry)
-        if not answer:
-            return None
-        await self._aguarded("touch", self.backend.atouch, call.key)
+        answer = await self._aguarded("lookup", self._afind, call)
+        if answer:
+            await self._aguarded("touch", self.backend.atouch, call.key)
         return answer
+
+    def _find(self, call: _Call) -> list[Any] | None:
+        entry = self.backend.find(call.key)
+        return None if entry is None else self._answer(call, entry)
+
+    async def _afind(self, call: _Call) -> list[Any] | None:
+        entry = await self.backend.afind(call.key)
+        return None if entry is None else self._answer(call, entry)
 
     def _is_other_call_by_now(self, call: _Call, caller: FrameType) -> bool:
         """Whether other code changed the model while the store was asked: the call is sent as it is now.
@@ -222,10 +227,11 @@ class SessionCache(BaseCache):
         return True
 
     def _answer(self, call: _Call, entry: Entry) -> list[Any] | None:
-        """The entry's generations for the caller alone, with the hit accounted for."""
-        answer = self._guarded("copy", self._copies.of, entry)
-        if answer:
-            self.events.emit(Hit(entry.id, call.model, call.cell, self._clock(), entry.took, entry.tokens))
+        """The entry's generations for the caller alone, with the hit accounted for; None if it has none."""
+        answer = self._copies.of(entry)
+        if not answer:
+            return None
+        self.events.emit(Hit(entry.id, call.model, call.cell, self._clock(), entry.took, entry.tokens))
         return answer
 
     def _missed(self, call: _Call) -> None:
@@ -296,9 +302,9 @@ class SessionCache(BaseCache):
         if self._failing.pop("clear", None) is None:
             self.events.emit(Cleared(self._clock(), count))
 
-    def _guarded(self, operation: str, run: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+    def _guarded(self, operation: str, run: Callable[[Unpack[Ts]], T], *args: *Ts) -> T | None:
         try:
-            result = run(*args, **kwargs)
+            result = run(*args)
         except Exception as error:
             self.store_failed(operation, error)
             return None
@@ -307,10 +313,10 @@ class SessionCache(BaseCache):
         return result
 
     async def _aguarded(
-        self, operation: str, run: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+        self, operation: str, run: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts
     ) -> T | None:
         try:
-            result = await run(*args, **kwargs)
+            result = await run(*args)
         except Exception as error:
             self.store_failed(operation, error)
             return None
