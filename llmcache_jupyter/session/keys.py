@@ -8,8 +8,11 @@ out here, and nothing else:
   object); a `refusal` that is None; what `response_metadata` tells about the call; traces of streaming;
 - of tool messages: `artifact`;
 - of the model's configuration: who asks (credentials, organization, proxy), how patiently (time limits,
-  retries), whether tokens are counted, and the model object's own name. So a recorded answer is found without
-  a key, too.
+  retries; in a call's arguments, too), whether tokens are counted, and the model object's own name. So a
+  recorded answer is found without a key, too.
+
+And what is the same in another writing has one: an address with a slash at its end, or OpenAI's own when it
+is given; 0 and 0.0 among a call's arguments.
 
 In the other direction, LangChain's key of a structured answer holds only its class's name: a class of that
 name with other fields sends another schema. Its schema becomes part of the key.
@@ -17,6 +20,7 @@ name with other fields sends another schema. Its schema becomes part of the key.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
@@ -37,10 +41,11 @@ _ABOUT_THE_CALL = frozenset(
     "logprobs model model_name prompt_eval_count prompt_eval_duration service_tier stop_reason "
     "stop_sequence system_fingerprint token_usage total_duration usage".split()
 )
-_NOT_SENT = frozenset(
-    "default_request_timeout max_retries name openai_organization openai_proxy request_timeout stream_usage "
-    "timeout".split()
+_PATIENCE = frozenset({"request_timeout", "timeout"})
+_NOT_SENT = _PATIENCE | frozenset(
+    "default_request_timeout max_retries name openai_organization openai_proxy stream_usage".split()
 )
+_OPENAI = "https://api.openai.com/v1"  # where its client asks when it is told nothing
 _NOTHING = object()
 _ADDRESS = re.compile(r"(base|url|endpoint|host)$")
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
@@ -108,12 +113,27 @@ def _without_caller(llm_string: str) -> str:
         fields = model["kwargs"]
         sent = ((name, _what_is_sent(name, value)) for name, value in fields.items())
         kept = {name: value for name, value in sent if value is not _NOTHING}
+        call = _call_as_sent(llm_string[end:])
         if kept == fields and model["name"] == model["id"][-1]:
-            return llm_string
+            return llm_string[:end] + call
         model |= {"kwargs": kept, "name": model["id"][-1]}
-        return json.dumps(model, sort_keys=True) + llm_string[end:]
+        return json.dumps(model, sort_keys=True) + call
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return llm_string
+
+
+def _call_as_sent(written: str) -> str:
+    """The arguments of a call as LangChain wrote them, without how patiently it is made, and 0.0 as 0."""
+    try:
+        given = ast.literal_eval(written.removeprefix("---"))
+        sent = [(name, _as_sent(value)) for name, value in given if name not in _PATIENCE]
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # it holds an object
+        return written
+    return written if repr(sent) == repr(given) else f"---{sent}"
+
+
+def _as_sent(value: Any) -> Any:
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def _without_secrets(llm_string: str) -> str:
@@ -150,7 +170,8 @@ def _what_is_sent(name: str, value: Any) -> Any:
         if CALLERS_NAME.search(name):
             return _NOTHING
         if _ADDRESS.search(name):
-            return without_callers(_USER.sub("", value))
+            address = without_callers(_USER.sub("", value)).rstrip("/")
+            return _NOTHING if address == _OPENAI else address
     return value
 
 

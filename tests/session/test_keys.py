@@ -201,6 +201,11 @@ def of_model(**fields: Any) -> str:
     return canonical_key("Hi", model._get_llm_string(stop=["end"]))[1]
 
 
+def of_call(**bound: Any) -> str:
+    model = ChatOpenAI(model="m", api_key=SecretStr("replay"))
+    return canonical_key("Hi", model._get_llm_string(stop=["end"], **bound))[1]
+
+
 class TestWhoCalls:
     @pytest.mark.parametrize(
         "fields",
@@ -215,6 +220,7 @@ class TestWhoCalls:
             {"openai_proxy": "http://me:pw@127.0.0.1:9"},
             {"default_headers": {"X-Api-Key": "abc", "Authorization": "Bearer abc"}},
             {"base_url": "http://me:pw@127.0.0.1:9/v1"},
+            {"base_url": "http://127.0.0.1:9/v1/"},
             {"verbose": True, "tags": ["t"], "metadata": {"a": 1}, "cache": True, "callbacks": []},
         ],
         ids=str,
@@ -229,6 +235,19 @@ class TestWhoCalls:
         model = ChatOpenAI(model="m", base_url="http://127.0.0.1:9/v1")
         assert canonical_key("Hi", model._get_llm_string(stop=["end"]))[1] == given
         assert "secret" not in given
+
+    def test_nor_the_services_own_address_when_it_is_given(self) -> None:
+        for address in ("https://api.openai.com/v1", "https://api.openai.com/v1/"):
+            assert of_model(base_url=address) == of_model(base_url=None)
+
+    @pytest.mark.parametrize("bound", [{"timeout": 9}, {"timeout": None}, {"request_timeout": 9.5}], ids=str)
+    def test_nor_how_patiently_one_call_is_made(self, bound: dict[str, Any]) -> None:
+        assert of_call(temperature=1, **bound) == of_call(temperature=1)
+
+    def test_a_number_is_the_same_one_with_a_point(self) -> None:
+        assert of_call(temperature=0) == of_call(temperature=0.0)
+        kept = [of_call(temperature=value) for value in (0, 1, 0.5, False, "0", None)]
+        assert len(set(kept)) == len(kept)
 
     def test_a_client_whose_key_is_not_in_its_configuration(self) -> None:
         with_key = ChatOpenAI(model="m", api_key=SecretStr("replay"))._get_llm_string()
