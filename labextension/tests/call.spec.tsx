@@ -42,6 +42,37 @@ describe('Call', () => {
     expect(closed).toBe(1);
   });
 
+  it('gives the focus that is in it back to the list when it goes', async () => {
+    document.body.append(page.host);
+    const list = (
+      <div key="list" className="llmcache-List" tabIndex={0}>
+        a row
+      </div>
+    );
+    const withCall = (id: string): Promise<void> =>
+      page.draw(
+        <>
+          {list}
+          <Call context={context} row={{ ...ROW, id }} missed={false} close={() => undefined} show={() => undefined} />
+        </>
+      );
+    const focused = (): string => document.activeElement?.className ?? '';
+    await withCall('1');
+    page.host.querySelector<HTMLElement>('.llmcache-Close')?.focus();
+    await withCall('1');
+    expect(focused()).toBe('llmcache-Close');
+    await withCall('2');
+    expect(focused()).toBe('llmcache-List');
+    page.host.querySelector<HTMLElement>('.llmcache-Close')?.focus();
+    await page.draw(list);
+    expect(focused()).toBe('llmcache-List');
+    await withCall('3');
+    (document.activeElement as HTMLElement).blur();
+    await page.draw(list);
+    expect(document.activeElement).toBe(document.body);
+    page.host.remove();
+  });
+
   it('says that nothing is stored as long as that is so', async () => {
     await draw();
     expect(page.host.textContent).toContain(NOT_STORED);

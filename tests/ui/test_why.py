@@ -181,6 +181,7 @@ def test_why_by_keyboard(open_cells: OpenCells, extension: ExtensionPage) -> Non
     keyboard.press("Enter")
     expect(extension.rows.last).to_have_attribute("aria-selected", "true")
     expect(extension.why).to_have_count(0)
+    expect(extension.list).to_be_focused()
 
 
 def test_a_hostile_explanation_shows_and_does_nothing(

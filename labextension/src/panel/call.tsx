@@ -17,7 +17,14 @@ export interface ICallProps {
 export function Call({ context, row, missed, close, show }: ICallProps): JSX.Element {
   const { trans } = context;
   return (
-    <Frame context={context} row={row} label={trans.__('Chosen call')} closing={trans.__('Close the call')} close={close}>
+    <Frame
+      key={row.id}
+      context={context}
+      row={row}
+      label={trans.__('Chosen call')}
+      closing={trans.__('Close the call')}
+      close={close}
+    >
       {missed ? (
         <Why context={context} call={row.id} show={show} />
       ) : (

@@ -42,6 +42,7 @@ export function Detail({ context, entry, missed, tellsWhy, toggleWhy, close, rem
   ];
   return (
     <Frame
+      key={entry.id}
       context={context}
       row={entry}
       label={trans.__('Chosen entry')}

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'react';
+import { useLayoutEffect, useRef } from 'react';
 
 import type { IRow } from '../protocol';
 import type { IPanelContext } from './context';
@@ -16,15 +16,22 @@ export interface IFrameProps {
   children: React.ReactNode;
 }
 
-/** The chosen row in full, below what can be done with it. */
+/**
+ * The chosen row in full, below what can be done with it; for another row, another frame.
+ *
+ * - The focus that is in it goes back to the list when it goes.
+ */
 export function Frame({ context, row, label, closing, close, actions, children }: IFrameProps): JSX.Element {
   const { trans } = context;
   const box = useRef<HTMLElement>(null);
-  useEffect(() => {
-    if (box.current !== null) {
-      box.current.scrollTop = 0;
-    }
-  }, [row.id]);
+  useLayoutEffect(() => {
+    const frame = box.current;
+    return () => {
+      if (frame?.contains(document.activeElement)) {
+        frame.parentElement?.querySelector<HTMLElement>('.llmcache-List')?.focus();
+      }
+    };
+  }, []);
   const goToCell = (): void => {
     if (row.cell !== null && !context.goToCell(row.cell)) {
       context.tell(trans.__('The cell that made this call is not in this notebook.'), true);

@@ -126,8 +126,8 @@ function RowContent({ row, listing, context }: { row: IRow; listing: Listing; co
   const led = listing.outcome(row.id);
   const facts = [
     row.label,
-    row.model,
     led ? outcome(led, trans) : row.hits > 0 ? trans._n('%2 hit', '%2 hits', row.hits, number(row.hits)) : null,
+    row.model,
     row.took === null ? null : seconds(row.took)
   ];
   return (
