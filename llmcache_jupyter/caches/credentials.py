@@ -6,13 +6,15 @@ was changed no longer answers it. So a match also has to look like something tha
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from llmcache_jupyter.caches.llm_string import (
     LIKE_A_KEY,
-    NAMED_SECRET,
+    NAMED_SECRETS,
     REDACTED,
     SECRET_NAME,
     SECRET_TEXT,
@@ -20,20 +22,41 @@ from llmcache_jupyter.caches.llm_string import (
 )
 
 _MADE_UP = re.compile(r"\d|[a-z][A-Z]")  # `hf_hub_download` and `basic arithmetic` have neither
-_WITH_PASSWORD = re.compile(r"[^/@\s'\"]*:[^/@\s'\"]+@")
+_MADE_UP_LONG = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{12,}", re.DOTALL)
+_WITH_PASSWORD = re.compile(r"[^/@\s'\"]*:[^/\s'\"]+@")
+_SHORTEST_KEY = 18  # characters, with its beginning
 _MORE_TEXT = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"\b(?:github_pat_|gh[ousr]_|xox[abeprs]-)[\w-]{8,}"),
+    re.compile(r"\b(?:pypi-|npm_|hvs\.)(?=[\w-]*\d)[\w-]{16,}"),
     re.compile(r"\beyJ[\w-]{8,1000}\.eyJ[\w-]{8,5000}\.[\w-]+"),
 )
-# what only tells who asks. A `secret_word` may be what is asked about
+# `DB_PASSWORD=...`, `X-API-Key: ...`, `?client_secret=...`. What has a letter and a figure is no word, and
+# `settings.token1` is code
+_VALUE = r"[^\s'\",;&<>()\[\]{}]"
+_ASSIGNED = re.compile(
+    r"((?<!\w)(?i:(?:[a-z0-9]{1,40}[-_.]){0,4}(?:(?:api|access|account|secret)[-_]?key|secret|passw(?:or)?d|pwd"
+    rf"|token|session_?id)\s*[:=]\s*['\"]?))(?!\w+(?:\.[a-zA-Z_]\w*)+\b)"
+    rf"(?={_VALUE}*\d)(?={_VALUE}*[A-Za-z]){_VALUE}{{8,}}(?=['\"\s,;&<>]|\Z)"
+)
+# what only tells who asks, whoever gives it that name
 CALLERS_NAME = re.compile(
-    r"(api|access|private|secret|subscription)[-_]?key|^key$|authorization"
-    r"|(secret|passw(or)?d|credentials?|cookies?)$|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
+    r"(api|access|private|secret|subscription)[-_]?key|authorization|client[-_]?secret"
+    r"|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
     re.IGNORECASE,
 )
+# and as the name of a field of an installed model. A `secret_word` may be what is asked about
+CALLERS_FIELD = re.compile(
+    rf"{CALLERS_NAME.pattern}|^key$|(secret|passw(or)?d|credentials?|cookies?)$", re.IGNORECASE
+)
+_SOMETIMES_SECRET = re.compile(
+    r"([-_]|^)(auth|bearer|jwt|key|pass(phrase|code)?|pat|pwd|token)$", re.IGNORECASE
+)
 _ORDINARY_NAME = re.compile("key|token", re.IGNORECASE)  # of music, or of a model's text
-_EXAMPLE = re.compile(r"(?:your|my|some|the|an?)[-_].*|[A-Z_]+|x+|\W*", re.DOTALL)
+_EXAMPLE = re.compile(
+    r"(?:your|my|some|the|an?)[-_].*|[A-Z_]+|x+|\W*|string|str|text|number|integer|boolean|object|array",
+    re.DOTALL,
+)
 
 
 def without_credentials(value: Any, name: str = "") -> Any:
@@ -55,38 +78,67 @@ def without_callers(text: str) -> str:
     for pattern, replacement in SECRET_TEXT:
         if pattern is not LIKE_A_KEY[0]:
             text = pattern.sub(partial(_replaced, replacement), text)
-    for pattern in _MORE_TEXT:
-        text = pattern.sub(REDACTED, text)
-    return NAMED_SECRET.sub(partial(_replaced_named, CALLERS_NAME), text)
+    return _named_without(_more_without(text), _is_callers)
 
 
 def _text_without(text: str) -> str:
     for pattern, replacement in SECRET_TEXT:
         text = pattern.sub(partial(_replaced, replacement), text)
+    return _ASSIGNED.sub(rf"\1{REDACTED}", _named_without(_more_without(text), _is_secret))
+
+
+def tells_caller(name: str, value: Any) -> bool:
+    """Whether what goes by this name in an object of data only tells who asks: no word would."""
+    return bool(CALLERS_NAME.search(name)) and not (isinstance(value, str) and not _MADE_UP.search(value))
+
+
+def _more_without(text: str) -> str:
     for pattern in _MORE_TEXT:
         text = pattern.sub(REDACTED, text)
-    return NAMED_SECRET.sub(partial(_replaced_named, SECRET_NAME), text)
+    return text
+
+
+def _named_without(text: str, is_secret: Callable[[str, str], bool]) -> str:
+    for pattern in NAMED_SECRETS:
+        text = pattern.sub(partial(_replaced_named, is_secret), text)
+    return text
 
 
 def _replaced(replacement: str, match: re.Match[str]) -> str:
     found = match.group()
+    scheme, _, word = found.partition(" ")
+    if scheme.lower() == "basic" and not _is_login(word.strip()):
+        return found
     # the middle of a longer word, as in encoded data, is no beginning of a key
     is_inside = match.string[match.start() - 1 : match.start()] in ("-", "_")
-    if _WITH_PASSWORD.fullmatch(found) or (_MADE_UP.search(found) and not is_inside):
+    is_short = match.re is LIKE_A_KEY[0] and len(found) < _SHORTEST_KEY
+    if _WITH_PASSWORD.fullmatch(found) or (_MADE_UP.search(found) and not is_inside and not is_short):
         return match.expand(replacement)
     return found
 
 
-def _replaced_named(secret: re.Pattern[str], match: re.Match[str]) -> str:
+def _is_login(word: str) -> bool:
+    """Whether it is a user's name and password, as HTTP has them, and no word such as `RandomForest`."""
+    try:
+        return ":" in base64.b64decode(word + "=" * (-len(word) % 4)).decode()
+    except ValueError:
+        return False
+
+
+def _replaced_named(is_secret: Callable[[str, str], bool], match: re.Match[str]) -> str:
     quote, name, between, value_quote, value = match.groups()
-    if not secret.search(name) or not _is_secret(name, value):
+    if not is_secret(name, value):
         return match.group()
     return f"{quote}{name}{quote}{between}{value_quote}{REDACTED}{value_quote}"
 
 
+def _is_callers(name: str, value: str) -> bool:
+    return tells_caller(name, value) and _is_secret(name, value)
+
+
 def _is_secret(name: str, value: str) -> bool:
-    if not SECRET_NAME.search(name) or value == REDACTED or _EXAMPLE.fullmatch(value):
+    if value == REDACTED or _EXAMPLE.fullmatch(value) or re.search(r"\s", value):  # the last: a sentence
         return False
-    if re.search(r"\s", value):  # a sentence
-        return False
-    return not _ORDINARY_NAME.fullmatch(name) or (len(value) >= 12 and bool(_MADE_UP.search(value)))
+    if SECRET_NAME.search(name) and not _ORDINARY_NAME.fullmatch(name):
+        return True
+    return bool(_SOMETIMES_SECRET.search(name) and _MADE_UP_LONG.fullmatch(value))

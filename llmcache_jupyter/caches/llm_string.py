@@ -31,7 +31,7 @@ _LIKE_A_CREDENTIAL = (
     r"(?=[\w+]{20}|(?=[\w.~+/=-]{8})[\w.~+/=-]{0,60}?(?:[\d=]|[a-z][A-Z][\w.~+/=-]{0,60}?[a-z][A-Z]))"
 )
 SECRET_TEXT = (
-    (re.compile(r"(?<=://)[^/@\s'\"]+@"), f"{REDACTED}@"),
+    (re.compile(r"(?<=://)[^/\s'\"]+@"), f"{REDACTED}@"),
     (re.compile(r"\b((?:proxy-)?authorization:\s*\w+)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(rf"\b((?i:Bearer|Basic))\s+{_LIKE_A_CREDENTIAL}[\w.~+/=-]+"), rf"\1 {REDACTED}"),
     LIKE_A_KEY,
@@ -42,7 +42,11 @@ SECRET_TEXT = (
     ),
 )
 _MODEL_PAIR = re.compile(rf"(['\"])(?:{'|'.join(_MODEL_NAMES)})\1\s*[:,]\s*(['\"])(?:(?!\2).)*\2")
-NAMED_SECRET = re.compile(r"(['\"])([\w-]+)\1(\s*[:,]\s*)(['\"])((?:(?!\4).)*)\4")
+# `"name": "value"`, and the pair `('name', 'value')`; words in a list, `["password", "email"]`, are none
+NAMED_SECRETS = tuple(
+    re.compile(rf"{before}(['\"])([\w-]+)\1(\s*{between}\s*)(['\"])((?:(?!\4).)*)\4{after}")
+    for before, between, after in (("", ":", ""), (r"(?<=\()", ",", r"(?=\))"))
+)
 
 
 @lru_cache(maxsize=1024)
@@ -94,7 +98,9 @@ def but_for_models(change: Callable[[str], str], text: str) -> str:
 def _redact(text: str) -> str:
     for pattern, replacement in SECRET_TEXT:
         text = pattern.sub(replacement, text)
-    return NAMED_SECRET.sub(_redact_named, text)
+    for pattern in NAMED_SECRETS:
+        text = pattern.sub(_redact_named, text)
+    return text
 
 
 def _redact_named(match: re.Match[str]) -> str:

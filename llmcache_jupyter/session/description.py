@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakKeyDictionary, ref
 
-from llmcache_jupyter.caches.credentials import CALLERS_NAME
+from llmcache_jupyter.caches.credentials import CALLERS_NAME, tells_caller
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
 from llmcache_jupyter.session.function_code import (
     byte_code,
@@ -78,10 +78,7 @@ class Description:
     def of_names(self, named: Mapping[str, Any], below: Below | None = None) -> dict[str, Any]:
         """What goes by these names, whose order says nothing, as JSON can write it."""
         below = below or self.of
-        return {
-            name: _of_secret(name, value, below) if SECRET_NAME.search(name) else below(value)
-            for name, value in sorted(named.items())
-        }
+        return {name: _of_name(name, value, below, tells_caller) for name, value in sorted(named.items())}
 
     def _of_collection(self, value: Any, below: Below) -> Any:
         if type(value) in (list, tuple):
@@ -117,10 +114,10 @@ class Description:
     def _of_fields(self, name: str, value: Any, below: Below) -> Any:
         if not _is_its_fields(type(value)):
             return {"<object>": self._opaque(value)}
-        told = {"<of>": name, "fields": self.of_names(vars(value), below)}
+        told = {"<of>": name, "fields": _of_fields(vars(value), below)}
         private = getattr(value, "__pydantic_private__", None)
         if isinstance(private, dict) and private:
-            told["private"] = self.of_names(private, below)
+            told["private"] = _of_fields(private, below)
         if code := self._code_of(type(value)):
             told["code"] = code
         return told
@@ -147,9 +144,19 @@ class Description:
         return told
 
 
-def _of_secret(name: str, value: Any, below: Below) -> dict[str, str]:
-    """What nobody is to read in a key: nothing of who asks, and of anything else what tells it apart."""
-    if CALLERS_NAME.search(name):
+def _of_fields(named: Mapping[str, Any], below: Below) -> dict[str, Any]:
+    return {name: _of_name(name, value, below, _is_callers_field) for name, value in sorted(named.items())}
+
+
+def _is_callers_field(name: str, _value: Any) -> bool:
+    return bool(CALLERS_NAME.search(name))
+
+
+def _of_name(name: str, value: Any, below: Below, is_callers: Callable[[str, Any], bool]) -> Any:
+    """The value; of what is named like a secret only a digest, and nothing of what just tells who asks."""
+    if not SECRET_NAME.search(name):
+        return below(value)
+    if is_callers(name, value):
         return {"<secret>": ""}
     return {"<secret>": _digest(json.dumps(below(value), sort_keys=True))}
 

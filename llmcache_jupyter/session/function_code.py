@@ -14,6 +14,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from llmcache_jupyter.caches.credentials import CALLERS_NAME
+
 _MOST_WRAPPED = 8
 _MOST_FUNCTIONS = 200
 _LAYOUT = {
@@ -63,7 +65,10 @@ def functions_of(member: Any) -> list[FunctionType]:
 
 
 def kept_by(function: FunctionType) -> dict[str, Any]:
-    """What the function has besides its code, by name: default values, and variables from around it."""
+    """What the function has besides its code, by name: default values, and variables from around it.
+
+    - Not what only tells who asks.
+    """
     code = function.__code__
     defaults = function.__defaults__ or ()
     first = code.co_argcount - len(defaults)
@@ -71,7 +76,9 @@ def kept_by(function: FunctionType) -> dict[str, Any]:
     kept |= function.__kwdefaults__ or {}
     kept |= zip(code.co_freevars, map(_content, function.__closure__ or ()), strict=True)
     kept.pop("__class__", None)  # what `super()` needs
-    return {name: value for name, value in kept.items() if value is not None}
+    return {
+        name: value for name, value in kept.items() if value is not None and not CALLERS_NAME.search(name)
+    }
 
 
 def counters_in(code: CodeType) -> Iterator[str]:

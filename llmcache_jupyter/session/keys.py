@@ -30,7 +30,12 @@ from functools import lru_cache
 from typing import Any
 
 from llmcache_jupyter.caches import Key
-from llmcache_jupyter.caches.credentials import CALLERS_NAME, without_callers, without_credentials
+from llmcache_jupyter.caches.credentials import (
+    CALLERS_FIELD,
+    CALLERS_NAME,
+    without_callers,
+    without_credentials,
+)
 from llmcache_jupyter.caches.llm_string import redact
 from llmcache_jupyter.clients.langchain import class_being_sent
 from llmcache_jupyter.session.schema import schema_digest
@@ -111,7 +116,9 @@ def _without_caller(llm_string: str) -> str:
     try:
         model, end = json.JSONDecoder().raw_decode(llm_string)
         fields = model["kwargs"]
-        sent = ((name, _what_is_sent(name, value)) for name, value in fields.items())
+        # what the user's own class calls a key may be one of music
+        callers = CALLERS_NAME if model.get("type") == "described" or "code" in model else CALLERS_FIELD
+        sent = ((name, _what_is_sent(name, value, callers)) for name, value in fields.items())
         kept = {name: value for name, value in sent if value is not _NOTHING}
         call = _call_as_sent(llm_string[end:])
         if kept == fields and model["name"] == model["id"][-1]:
@@ -155,8 +162,11 @@ def with_pairs(llm_string: str, pairs: Mapping[str, Any]) -> str:
     return f"{llm_string}---{sorted(pairs.items())}"
 
 
-def _what_is_sent(name: str, value: Any) -> Any:
-    """The field's value without credentials; `_NOTHING` where it says nothing to the model."""
+def _what_is_sent(name: str, value: Any, callers: re.Pattern[str]) -> Any:
+    """The field's value without credentials; `_NOTHING` where it says nothing to the model.
+
+    - `callers`: the names of fields that only tell who asks.
+    """
     # langchain-openai 1.1 writes the latter where it is not set, later versions don't
     if name in _NOT_SENT or (name == "output_version" and value is None):
         return _NOTHING
@@ -164,10 +174,10 @@ def _what_is_sent(name: str, value: Any) -> Any:
         if value.get("type") == "secret":
             return _NOTHING
         if name.endswith("headers"):
-            kept = {header: text for header, text in value.items() if not CALLERS_NAME.search(header)}
+            kept = {header: text for header, text in value.items() if not CALLERS_FIELD.search(header)}
             return kept or _NOTHING
     if isinstance(value, str):
-        if CALLERS_NAME.search(name):
+        if callers.search(name):
             return _NOTHING
         if _ADDRESS.search(name):
             address = without_callers(_USER.sub("", value)).rstrip("/")

@@ -88,6 +88,10 @@ class Text(LLM):
         return self.persona
 
 
+class Composer(Text):
+    key: str
+
+
 class Tool:
     def __init__(self, name: str) -> None:
         self.name = name
@@ -168,15 +172,21 @@ class TestModelsOfOnesOwn:
         assert "12345678" not in str(list(cache.backend.keys()))
 
     def test_what_is_only_named_like_a_secret_tells_them_apart(self, cache: SessionCache) -> None:
-        for settings in (
-            {"secret_word": "apple"},
-            {"secret_word": "pear"},
-            {"client_secret": "a"},
-            {"client_secret": "b"},
-        ):
-            Persona(settings=settings).invoke("Hi")
-        assert len(ASKED) == 3
+        words = ["secret_word", "key", "password", "token", "cookie", "authorization", "session_token"]
+        for word in words:
+            for value in ("apple", "pear"):
+                Persona(settings={word: value}).invoke("Hi")
+        assert len(ASKED) == 2 * len(words)
         assert "apple" not in str(list(cache.backend.keys()))
+        for value in ("x7f3", "x7f4"):
+            Persona(settings={"client_secret": value}).invoke("Hi")
+        assert len(ASKED) == 2 * len(words) + 1
+
+    def test_a_field_that_is_only_named_like_a_secret_tells_them_apart(self, cache: SessionCache) -> None:
+        for key in ("C major", "A minor", "atonal", "tonal"):
+            Composer(key=key).invoke("Hi")
+            Text().invoke("Hi", key=key)
+        assert len(ASKED) == 8
 
     def test_a_private_attribute_tells_them_apart(self, cache: SessionCache) -> None:
         one, other = Persona(), Persona()

@@ -306,6 +306,28 @@ class TestWhoCalls:
             one, other = (canonical_key("Hi", model._get_llm_string(**bound)) for bound in what)
             assert one != other
 
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ({"stop": ["secret", "end"]}, {"stop": ["secret", "fin"]}),
+            ({"extra_body": {"secret": "apple"}}, {"extra_body": {"secret": "banana"}}),
+            *(
+                ({"tools": [{"enum": [word, "otp"]}]}, {"tools": [{"enum": [word, "sms"]}]})
+                for word in ("password", "api_key", "authorization", "cookie", "access_token")
+            ),
+            (
+                {"tools": [{"properties": {"api_key": "string"}}]},
+                {"tools": [{"properties": {"api_key": "integer"}}]},
+            ),
+            ({"tools": ("password", "otp")}, {"tools": ("password", "sms")}),
+        ],
+        ids=str,
+    )
+    def test_nor_do_words_beside_one_that_means_a_secret(self, one: Any, other: Any) -> None:
+        model = ChatOpenAI(model="m", api_key=SecretStr("replay"))
+        keys = [canonical_key("Hi", model._get_llm_string(**bound)) for bound in (one, other)]
+        assert keys[0] != keys[1]
+
     def test_a_models_name_is_told_though_it_looks_like_a_key(self) -> None:
         assert model_name(of_model(model="xai-grok-4-0709")) == "xai-grok-4-0709"
 
