@@ -10,24 +10,34 @@ import json
 import re
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
+
+from llmcache_jupyter.clients.own_code import is_own
 
 _CHAT = frozenset({"_generate_with_cache", "_agenerate_with_cache"})
 _TEXT = frozenset({"get_prompts", "aget_prompts", "update_cache", "aupdate_cache"})
 _ASKING = _CHAT | _TEXT
 _HOME = "langchain_core.language_models"
-# what no answer depends on: who looks on, who waits how long, and how often
+# LangChain's own fields on which no answer depends: who looks on, who waits how long, and how often
 _BESIDES = frozenset(
     "async_client async_timeout cache callback_manager callbacks custom_get_token_ids "
     "default_request_timeout max_retries metadata name profile rate_limiter request_timeout tags timeout "
     "verbose".split()
 )
-_OPENAI = "https://api.openai.com/"
+_ALWAYS_BESIDES = frozenset("cache callback_manager callbacks custom_get_token_ids rate_limiter".split())
+_OPENAI = "https://api.openai.com"
 _CONNECTION = re.compile(r"(^|_)(client|session)$")
 
 
-def asking(frame: FrameType | None) -> tuple[Any, dict[str, Any]] | None:
-    """The model of LangChain's that is asking the cache, and the arguments of its call; None if none is.
+class Asking(NamedTuple):
+    """A model that asks the cache, and the arguments of its call."""
+
+    model: Any
+    arguments: dict[str, Any]
+
+
+def asking(frame: FrameType | None) -> Asking | None:
+    """The model of LangChain's that is asking the cache; None if none is.
 
     - `frame`: what called the cache.
     """
@@ -36,7 +46,7 @@ def asking(frame: FrameType | None) -> tuple[Any, dict[str, Any]] | None:
         if name in _ASKING and frame.f_globals["__name__"].startswith(_HOME):
             asker = frame if name in _CHAT else frame.f_back
             told = asker.f_locals if asker is not None else {}
-            return (told["self"], told.get("kwargs") or {}) if "self" in told else None
+            return Asking(told["self"], told.get("kwargs") or {}) if "self" in told else None
         frame = frame.f_back
     return None
 
@@ -62,16 +72,28 @@ def serialised(model: Any) -> dict[str, Any]:
     return written
 
 
-def unwritten_address(model: Any) -> str | None:
-    """Where the model's calls go, if that is not the service's own address and no field tells it.
+def real_address(model: Any) -> str | None:
+    """Where the model's calls go, if no field tells it, or one tells another address; else None.
 
     - OpenAI's client takes it from `OPENAI_BASE_URL`; LangChain writes down only what it was given.
+    - The client keeps the address that it was made with, when the field is changed, or in a copy.
     """
-    if getattr(model, "openai_api_base", "") is not None:
-        return None
+    told = getattr(model, "openai_api_base", "")
     client = getattr(model, "root_client", None) or getattr(getattr(model, "client", None), "_client", None)
-    address = str(getattr(client, "base_url", None) or _OPENAI)
-    return None if address.startswith(_OPENAI) else address.rstrip("/")
+    address = str(getattr(client, "base_url", None) or "").rstrip("/")
+    if told == "" or not address:
+        return None
+    if told is None:
+        return None if address.startswith(_OPENAI) else address
+    return None if told.rstrip("/") == address else address
+
+
+def is_model(value: Any) -> bool:
+    """Whether it is one of LangChain's models."""
+    return any(
+        cls.__name__ == "BaseLanguageModel" and cls.__module__.startswith(_HOME)
+        for cls in type(value).__mro__
+    )
 
 
 def llm_string_head(written: dict[str, Any]) -> str:
@@ -80,24 +102,29 @@ def llm_string_head(written: dict[str, Any]) -> str:
 
 
 def settings(model: Any) -> Iterator[tuple[str, Any]]:
-    """The model's fields that its answers may depend on, by name; the private ones too."""
+    """The model's fields that its answers may depend on, by name."""
     fields = getattr(type(model), "model_fields", {})
     by_class = vars(model)
     for name, field in fields.items():
         value = by_class.get(name)
-        if name in _BESIDES or (_is_connection(model, name, field) and not _is_plain(value)):
+        if _is_besides(model, name) or (_is_connection(name, field, value) and not _is_plain(value)):
             continue
         yield name, value
     yield from (model.__pydantic_extra__ or {}).items()
-    yield from private_settings(model).items()
 
 
 def private_settings(model: Any) -> dict[str, Any]:
-    """The private attributes that hold plain data, of a model that is not LangChain's own."""
-    if not model.__pydantic_private__ or type(model).__module__.startswith("langchain"):
+    """The private attributes that the user's own classes give the model."""
+    private = model.__pydantic_private__
+    if not private:
         return {}
-    private = model.__pydantic_private__.items()
-    return {name: value for name, value in private if _is_plain(value) and not _CONNECTION.search(name)}
+    installed = {
+        name
+        for cls in type(model).__mro__
+        if not is_own(cls.__module__)
+        for name in vars(cls).get("__private_attributes__", {})
+    }
+    return {name: value for name, value in private.items() if name not in installed}
 
 
 def set_fields(model: Any) -> dict[str, Any]:
@@ -105,16 +132,23 @@ def set_fields(model: Any) -> dict[str, Any]:
     fields = type(model).model_fields
     now = vars(model)
     return {
-        name: now.get(name) for name, field in fields.items() if not field.exclude and name not in _BESIDES
+        name: now.get(name)
+        for name, field in fields.items()
+        if not field.exclude and not _is_besides(model, name)
     }
 
 
-def _is_connection(model: Any, name: str, field: Any) -> bool:
-    """Whether the field is made from others, as its author says, or as libraries do."""
-    if field.exclude:
-        return True
+def _is_besides(model: Any, name: str) -> bool:
+    """Whether no answer depends on the field: LangChain has it so, and the user's class none of that name."""
+    if name not in _BESIDES or name in _ALWAYS_BESIDES:
+        return name in _ALWAYS_BESIDES
     owner = next((cls for cls in type(model).__mro__ if name in vars(cls).get("__annotations__", {})), None)
-    return bool(_CONNECTION.search(name)) and owner is not None and owner.__module__ != "__main__"
+    return owner is None or not is_own(owner.__module__)
+
+
+def _is_connection(name: str, field: Any, value: Any) -> bool:
+    """Whether the field is made from others, as its author says, or is a library's connection."""
+    return bool(field.exclude) or (bool(_CONNECTION.search(name)) and not is_own(type(value).__module__))
 
 
 def _is_float(field: Any) -> bool:

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from llmcache_jupyter.caches import BaseCache, Entry, EntryCache, InMemoryCache, Key
@@ -21,6 +20,7 @@ from llmcache_jupyter.caches.generation import total_tokens
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
+from llmcache_jupyter.clients.langchain_model import Asking, asking
 from llmcache_jupyter.errors import CacheWarning, EncodingError, LLMCacheError
 from llmcache_jupyter.session.asking import AskingModels
 from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, MissReason, Stored, logger
@@ -41,7 +41,7 @@ _MAX_IN_FLIGHT = 4096
 
 @dataclass(slots=True)  # frozen, it would take four times as long to make
 class _Call:
-    """One call on its way: what is asked, in which mode and cell, by which flight (thread or task)."""
+    """One call on its way: what is asked, in which mode and cell; by which flight (thread or task)."""
 
     key: Key
     sent: str
@@ -49,6 +49,7 @@ class _Call:
     mode: Mode
     cell: str | None
     flight: int
+    who: Asking | None  # the model
 
     @property
     def id(self) -> str:
@@ -59,8 +60,9 @@ class _Call:
         return model_name(self.key[1])
 
     @property
-    def place(self) -> tuple[int, int]:
-        return hash((self.sent, self.llm_string)), self.flight
+    def place(self) -> tuple[int, int, int]:
+        # a model may ask another one the same on its way: LangChain may describe both alike
+        return hash((self.sent, self.llm_string)), self.flight, id(self.who and self.who.model)
 
 
 class SessionCache(BaseCache):
@@ -101,7 +103,7 @@ class SessionCache(BaseCache):
         self._clock = clock
         self._timer = timer
         self._lock = new_lock()
-        self._started: OrderedDict[tuple[int, int], tuple[float, str]] = OrderedDict()
+        self._started: OrderedDict[tuple[int, int, int], tuple[float, str]] = OrderedDict()
         self._failing: dict[str, str] = {}
         self._unwritable: set[str] = set()
         self.traps = Traps(self.warn)
@@ -114,38 +116,36 @@ class SessionCache(BaseCache):
         return next(iter(self._failing.copy().values()), None)
 
     def lookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        caller = sys._getframe(1)
-        call = self._call(prompt, llm_string, threading.get_ident(), caller)
+        call = self._call(prompt, llm_string, threading.get_ident(), asking(sys._getframe(1)))
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
         answer = self._look_up(call)
-        if answer is None and self._is_other_call_by_now(call, caller):
+        if answer is None and self._is_other_call_by_now(call):
             answer = self._look_up(call)
         if answer is None:
             self._missed(call)
         return answer
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        caller = sys._getframe(1)
-        call = self._call(prompt, llm_string, id(asyncio.current_task()), caller)
+        call = self._call(prompt, llm_string, id(asyncio.current_task()), asking(sys._getframe(1)))
         if call.mode == "off" or call.mode == "refresh":
             self._miss(call, call.mode)
             return None
         answer = await self._alook_up(call)
-        if answer is None and self._is_other_call_by_now(call, caller):
+        if answer is None and self._is_other_call_by_now(call):
             answer = await self._alook_up(call)
         if answer is None:
             self._missed(call)
         return answer
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        answered = self._answered(prompt, llm_string, threading.get_ident(), sys._getframe(1))
+        answered = self._answered(prompt, llm_string, threading.get_ident(), asking(sys._getframe(1)))
         if (entry := self._entry(*answered, return_val)) is not None:
             self._stored(entry, self._guarded("update", self.backend.put, entry))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        answered = self._answered(prompt, llm_string, id(asyncio.current_task()), sys._getframe(1))
+        answered = self._answered(prompt, llm_string, id(asyncio.current_task()), asking(sys._getframe(1)))
         if (entry := self._entry(*answered, return_val)) is not None:
             self._stored(entry, await self._aguarded("update", self.backend.aput, entry))
 
@@ -171,25 +171,25 @@ class SessionCache(BaseCache):
             raise bypass_error(model, prompt, bypass)
         self.traps.bypassed(model, bypass)
 
-    def _call(self, prompt: str, llm_string: str, flight: int, caller: FrameType) -> _Call:
-        key = canonical_key(prompt, self._models.llm_string(llm_string, caller))
+    def _call(self, prompt: str, llm_string: str, flight: int, who: Asking | None) -> _Call:
+        key = canonical_key(prompt, self._models.llm_string(llm_string, who))
         mode, cell = current_scope()
-        return _Call(key, prompt, llm_string, mode or self.mode, cell, flight)
+        return _Call(key, prompt, llm_string, mode or self.mode, cell, flight, who)
 
     def _answered(
-        self, prompt: str, llm_string: str, flight: int, caller: FrameType
+        self, prompt: str, llm_string: str, flight: int, who: Asking | None
     ) -> tuple[_Call, float | None]:
         """The call that this answers, as it was looked up, and when; None where that is not known.
 
         - The model may have changed since: by answering, or by other code.
         """
         mode, cell = current_scope()
-        call = _Call(("", ""), prompt, llm_string, mode or self.mode, cell, flight)
+        call = _Call(("", ""), prompt, llm_string, mode or self.mode, cell, flight, who)
         with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
             looked_up = self._started.get(call.place)
         if looked_up is None:
-            return self._call(prompt, llm_string, flight, caller), None
-        self._models.answered(caller)
+            return self._call(prompt, llm_string, flight, who), None
+        self._models.answered(who, flight)
         call.key = canonical_key(prompt, looked_up[1])
         return call, looked_up[0]
 
@@ -213,14 +213,14 @@ class SessionCache(BaseCache):
         entry = await self.backend.afind(call.key)
         return None if entry is None else self._answer(call, entry)
 
-    def _is_other_call_by_now(self, call: _Call, caller: FrameType) -> bool:
+    def _is_other_call_by_now(self, call: _Call) -> bool:
         """Whether other code changed the model while the store was asked: the call is sent as it is now.
 
         - Only of models that LangChain writes down: others may change as they answer, in another thread.
         """
         if not call.llm_string.startswith('{"'):
             return False
-        key = canonical_key(call.sent, self._models.llm_string(call.llm_string, caller))
+        key = canonical_key(call.sent, self._models.llm_string(call.llm_string, call.who))
         if key == call.key:
             return False
         call.key = key
@@ -252,6 +252,8 @@ class SessionCache(BaseCache):
         notes = () if off else self.traps.look_at(call.sent, call.llm_string, call.model)
         missed = self._remember_miss(call, reason, notes, at := self._clock())
         self.events.emit(Miss(call.id, call.model, call.cell, at, reason))
+        if reason != "replay":
+            self._models.sent(call.who, call.flight)
         with self._lock:
             self._started[call.place] = self._timer(), call.key[1]
             self._started.move_to_end(call.place)

@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-import dis
 import hashlib
 import inspect
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from array import array
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
-from itertools import compress
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
-from uuid import uuid4
-from weakref import WeakKeyDictionary, ref
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
 
 from llmcache_jupyter.caches.credentials import CALLERS_NAME, tells_caller
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
-from llmcache_jupyter.session.function_code import (
-    byte_code,
-    code_of_function,
-    counters_in,
-    functions_in,
-    functions_of,
-    is_installed,
-    is_own,
-    kept_by,
-    own_functions_of,
-    own_parts,
-    read_by,
-)
+from llmcache_jupyter.session.function_code import kept_by
 
 _DEEPEST = 8
 _MOST = 2000
 _WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "pathlib", "fractions"})
 _HEAP_TYPE = 1 << 9
-_OF_CLASSES = frozenset({"model_config", "model_fields", "model_computed_fields"})
-_ALIKE = frozenset({"_thread.lock", "_thread.RLock", "pydantic_core._pydantic_core.PydanticUndefinedType"})
-_TOLD_BY_REPR = frozenset({"builtins", "types", "typing"})
-_PLAIN = frozenset({type(None), bool, int, float, str, list, tuple, dict, set, frozenset})
-_CONSTANTS = frozenset({type(None), bool, int, float, str, bytes})
-_FUNCTIONS = frozenset({FunctionType, property, staticmethod, classmethod})
+# as lists of what is in them, in its order
+_COLLECTIONS: dict[type, Callable[[Any], list[Any]]] = {
+    **dict.fromkeys((deque, array, bytearray), list),
+    **dict.fromkeys((OrderedDict, defaultdict), lambda value: [[*item] for item in value.items()]),
+}
 
 Opaque = Callable[[Any], str]
 Code = str | dict[str, str]
+CodeOf = Callable[[type | FunctionType], Code | None]
 Below = Callable[[Any], Any]
-Tell = Callable[[Any], str]
 
 
 class Description:
@@ -55,12 +40,18 @@ class Description:
 
     - Equal descriptions mean equal values, as far as data, classes and functions go.
     - Secrets are left out: fields named like one, and pydantic's SecretStr.
+    - `code`: tells the code of a class or a function of the user's own.
+    - `model`: tells what stands for a value that is a model of LangChain's; None where it is none.
     """
 
-    def __init__(self, opaque: Opaque, within: set[type] | None = None) -> None:
+    def __init__(
+        self, opaque: Opaque, code: CodeOf, model: Callable[[Any], str | None] = lambda _: None
+    ) -> None:
         self._opaque = opaque
-        self._within = within
+        self._code = code
+        self._model = model
         self._count = 0
+        self._functions: set[FunctionType] = set()
 
     def of(self, value: Any, depth: int = 0) -> Any:
         """The value as JSON can write it."""
@@ -68,7 +59,7 @@ class Description:
         if value is None or type(value) in (bool, int, float, str):
             return value
         if depth > _DEEPEST or self._count > _MOST:
-            return {"<object>": self._opaque(value)}
+            return self._of_much(value)
         below = partial(self.of, depth=depth + 1)
         try:
             return self._of_collection(value, below)
@@ -80,16 +71,26 @@ class Description:
         below = below or self.of
         return {name: _of_name(name, value, below, tells_caller) for name, value in sorted(named.items())}
 
+    def _of_much(self, value: Any) -> Any:
+        """A digest of what is too much, or too deep, to be told: it has to be data through and through."""
+        try:
+            return {"<data>": digest_of(json.dumps(value))}
+        except (TypeError, ValueError, RecursionError):
+            return {"<object>": self._opaque(value)}
+
     def _of_collection(self, value: Any, below: Below) -> Any:
-        if type(value) in (list, tuple):
+        kind = type(value)
+        if kind in (list, tuple):
             return [below(part) for part in value]
-        if type(value) is dict:
+        if kind is dict:
             return self._of_dict(value, below)
-        if type(value) in (set, frozenset):
+        if kind in _COLLECTIONS:
+            return {f"<{kind.__name__}>": below(_COLLECTIONS[kind](value))}
+        if kind in (set, frozenset):
             return {"<set>": sorted((below(part) for part in value), key=_sortable)}
         if isinstance(value, FunctionType | MethodType | BuiltinFunctionType | partial):
             return self._of_callable(value, below)
-        return self._of_object(class_name(type(value)), value, below)
+        return self._of_object(class_name(kind), value, below)
 
     def _of_callable(self, value: Any, below: Below) -> Any:
         if isinstance(value, FunctionType):
@@ -104,10 +105,14 @@ class Description:
 
     def _of_object(self, name: str, value: Any, below: Below) -> Any:
         if isinstance(value, type):
-            return {"<class>": class_name(value), "code": self._code_of(value)}
+            return {"<class>": class_name(value), "code": self._code(value)}
+        if (model := self._model(value)) is not None:
+            return {"<model>": model}
         if hasattr(value, "get_secret_value"):
             return {"<secret>": name}
-        if (text := _text_of(value)) is not None:
+        if isinstance(value, Enum):
+            return self._with_code(value, {f"<{name}>": value.name, "value": below(value.value)})
+        if (text := text_of(value)) is not None:
             return {f"<{name}>": text}
         return self._of_fields(name, value, below)
 
@@ -118,19 +123,18 @@ class Description:
         private = getattr(value, "__pydantic_private__", None)
         if isinstance(private, dict) and private:
             told["private"] = _of_fields(private, below)
-        if code := self._code_of(type(value)):
-            told["code"] = code
-        return told
+        return self._with_code(value, told)
 
-    def _code_of(self, cls: type) -> Code | None:
-        """The class's code. One that is told within another's tells each further class only once."""
-        return code_of(cls) if self._within is None else _code_within(cls, self._opaque, self._within)
+    def _with_code(self, value: Any, told: dict[str, Any]) -> dict[str, Any]:
+        code = self._code(type(value))
+        return {**told, "code": code} if code else told
 
     def _of_function(self, function: FunctionType, below: Below) -> Any:
-        told = {
-            "<function>": f"{function.__module__}.{function.__qualname__}",
-            "code": _digest(code_of_function(function)),
-        }
+        told: dict[str, Any] = {"<function>": f"{function.__module__}.{function.__qualname__}"}
+        if function in self._functions:  # it knows one that knows it
+            return told
+        self._functions.add(function)
+        told["code"] = self._code(function)
         if kept := kept_by(function):
             told["with"] = below(kept)
         return told
@@ -158,18 +162,17 @@ def _of_name(name: str, value: Any, below: Below, is_callers: Callable[[str, Any
         return below(value)
     if is_callers(name, value):
         return {"<secret>": ""}
-    return {"<secret>": _digest(json.dumps(below(value), sort_keys=True))}
+    return {"<secret>": digest_of(json.dumps(below(value), sort_keys=True))}
 
 
-def _text_of(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """The text that stands for a value of a simple kind; None where it is of no such kind."""
     if isinstance(value, bytes):
         return hashlib.blake2b(value, digest_size=8).hexdigest()
     if isinstance(value, re.Pattern):
         return f"{value.pattern!r} {value.flags}"
-    if isinstance(value, Enum | logging.Logger):
-        constant = getattr(value, "value", None)
-        return f"{value.name} {constant!r}" if _is_constant(constant) else str(value.name)
+    if isinstance(value, logging.Logger):
+        return value.name
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int | float | range) or type(value).__module__ in _WRITTEN_IN_FULL:
@@ -180,236 +183,6 @@ def _text_of(value: Any) -> str | None:
 def class_name(cls: type) -> str:
     """The class's name with its module."""
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-class _Read(NamedTuple):
-    """A global variable that a function reads; and what its own methods count, where it is a class."""
-
-    knows: ref[FunctionType]
-    name: str
-    counters: frozenset[str]
-
-
-class _Known(NamedTuple):
-    """The code of a class, and the members that it was made of. It keeps alive no class and no function."""
-
-    own: tuple[bool, ...]
-    counters: frozenset[str]
-    reads: list[_Read]
-    ids: list[int]
-    held: list[Any]
-    code: Code | None
-
-
-_codes: WeakKeyDictionary[type, _Known] = WeakKeyDictionary()
-
-
-def code_of(cls: type) -> Code | None:
-    """A digest of the code that the notebook, or a module beside it, gives the class; None where none does.
-
-    - Comments and layout make no difference, and neither does running the cell or loading the module again.
-    - What its methods keep is part of it: default values, variables of the function around them. Where no
-      data stands for that, it is `{"<object>": digest}`, of this class object alone.
-    - So are the functions and classes of the user's own that it uses, which installed ones it uses, and the
-      constants: global variables whose value is text, a number, a tuple or of another simple kind. What is
-      named like a secret is not.
-    - A member that is replaced, or patched as `%autoreload` does, gives another digest at once.
-    - What is installed has no code: its name is enough.
-    """
-    known = _codes.get(cls)
-    if known is None or (known.own and known.ids != _ids_of(cls, known)):
-        known = _codes[cls] = _look_at(cls)
-    return known.code
-
-
-def _ids_of(cls: type, known: _Known) -> list[int]:
-    members = _members(compress(cls.__mro__, known.own), known.counters)
-    return list(map(id, members + _values_read(known.reads)))
-
-
-def _look_at(cls: type) -> _Known:
-    which = tuple(is_own(part.__module__) for part in cls.__mro__)
-    if not any(which):
-        return _Known((), frozenset(), [], [], [], None)
-    own = list(compress(cls.__mro__, which))
-    counters = _counters_of(own)
-    reads = [_read(function, name) for function, name in read_by(functions_in(own))]
-    members = _members(own, counters) + _values_read(reads)
-    ids = list(map(id, members))
-    unnamed: list[str] = []
-
-    def opaque(value: Any) -> str:
-        if (text := _text_of_opaque(value)) is None:
-            unnamed.append(text := uuid4().hex)
-        return text
-
-    digest = _code_within(cls, opaque, set())
-    code: Code | None = {"<object>": digest} if unnamed and digest else digest
-    held = [_held(member, ids) for member in members]
-    return _Known(which, counters, reads, ids, held, code)
-
-
-def _counters_of(own: Iterable[type]) -> frozenset[str]:
-    return frozenset(name for part in own for code in _codes_in(part) for name in counters_in(code))
-
-
-def _read(function: FunctionType, name: str) -> _Read:
-    value = function.__globals__.get(name)
-    counters = _counters_of(own_parts(value)) if isinstance(value, type) else frozenset()
-    return _Read(ref(function), name, counters)
-
-
-def _values_read(reads: Iterable[_Read]) -> list[Any]:
-    values: list[Any] = []
-    for knows, name, counters in reads:
-        if (function := knows()) is not None:
-            value = function.__globals__.get(name)
-            values += value, getattr(value, "__code__", None)  # which `%autoreload` replaces
-            if isinstance(value, type):
-                values += _members(own_parts(value), counters)
-    return values
-
-
-def _held(member: Any, ids: list[int]) -> Any:
-    """What keeps the member's id from being another's: the end of the member makes the ids void."""
-    try:
-        return ref(member, lambda _: ids.clear())
-    except TypeError:
-        return member
-
-
-def _members(own: Iterable[type], counters: frozenset[str]) -> list[Any]:
-    """The objects that the classes' code is made of. What their own methods count is not among them."""
-    found: list[Any] = []
-    for cls in own:
-        found += cls, vars(cls).get("__doc__")
-        for name, member in vars(cls).items():
-            kind = type(member)
-            if kind in _PLAIN or (kind not in _FUNCTIONS and name.startswith(("__", "_abc_"))):
-                functions = []
-            else:
-                functions = functions_of(member)
-            if functions:
-                found.append(name)
-                for function in functions:
-                    found.append(function.__code__)
-                    if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
-                        found += [part for key, part in kept_by(function).items() if key not in counters]
-            elif not name.startswith(("__", "_abc_")) and name not in counters:
-                found += name, member
-    return found
-
-
-def _code_within(cls: type, opaque: Opaque, within: set[type]) -> str | None:
-    if cls in within:
-        return None
-    within.add(cls)
-    own = own_parts(cls)
-
-    def tell(value: Any) -> str:
-        return json.dumps(Description(opaque, within).of(value), sort_keys=True)
-
-    if not own:
-        return None
-    return _digest("\n".join([*(_class_text(part, tell) for part in own), *_texts_read(own, within)]))
-
-
-def _texts_read(classes: Iterable[type], within: set[type]) -> list[str]:
-    """What the classes' functions read of the world around them, a line each, as far as it is told."""
-    found = {}
-    for function, name in read_by(functions_in(classes)):
-        if not CALLERS_NAME.search(name) and (text := _text_read(function.__globals__.get(name), within)):
-            found[f"{function.__module__} {name}"] = text
-    return [f"{name} = {text}" for name, text in sorted(found.items())]
-
-
-def _text_read(value: Any, within: set[type]) -> str | None:
-    def opaque(part: Any) -> str:
-        return class_name(type(part))
-
-    def tell(part: Any) -> str:
-        return json.dumps(Description(opaque, within).of(part), sort_keys=True)
-
-    if own_functions_of(value):
-        return "\n".join(_member_texts("", value, tell))
-    if isinstance(value, type) and own_parts(value):
-        return _code_within(value, opaque, within)
-    if isinstance(value, partial | Enum):
-        return tell(value)
-    if isinstance(value, type | FunctionType | BuiltinFunctionType):  # installed: which one it is
-        return f"{str(value.__module__).partition('.')[0]} {value.__qualname__}"
-    return repr(value) if _is_constant(value) else _text_of(value)
-
-
-def _is_constant(value: Any) -> bool:
-    return type(value) in _CONSTANTS or (type(value) is tuple and all(map(_is_constant, value)))
-
-
-def _text_of_opaque(value: Any) -> str | None:
-    """The text that stands for what is no data; None where nothing but the object itself does."""
-    if isinstance(value, ModuleType):
-        return value.__name__
-    if (name := class_name(type(value))) in _ALIKE:
-        return name
-    text = repr(value) if type(value).__module__ in _TOLD_BY_REPR else " at 0x"
-    return None if " at 0x" in text else text
-
-
-def changes_itself(value: Any, name: str) -> bool:
-    """Whether the object's own code may have changed its field `name`: it sets it, or knows what is in it."""
-    used = [code for cls in type(value).__mro__ for code in _codes_in(cls)]
-    if isinstance(getattr(value, name, None), list | dict | set):
-        return any(name in code.co_names for code in used)
-    return any(
-        instruction.opname == "STORE_ATTR" and instruction.argval == name
-        for code in used
-        if name in code.co_names
-        for instruction in dis.get_instructions(code)
-    )
-
-
-def _codes_in(cls: type) -> Iterator[CodeType]:
-    for member in vars(cls).values():
-        code = getattr(getattr(member, "__func__", member), "__code__", None)
-        if isinstance(code, CodeType):
-            yield code
-
-
-def _class_text(cls: type, tell: Tell) -> str:
-    lines = [cls.__qualname__, _without_address(str(vars(cls).get("__doc__") or ""))]
-    for name, member in sorted(vars(cls).items()):
-        lines += [f"{name} {text}" for text in _member_texts(name, member, tell)]
-    fields = vars(cls).get("__pydantic_fields__") or {}
-    annotations = vars(cls).get("__annotations__", {})
-    for name, kind in annotations.items():
-        lines.append(f"{name}: {_without_address(str(kind))} = {tell(_of_field(fields.get(name)))}")
-    for name, field in sorted((vars(cls).get("__private_attributes__") or {}).items()):
-        lines.append(f"{name} = {tell(_of_field(field))}")
-    return "\n".join(lines)
-
-
-def _of_field(field: Any) -> list[Any]:
-    """What pydantic makes values of a field from, and tells of it."""
-    told = [getattr(field, name, None) for name in ("default", "default_factory", "description")]
-    checks = getattr(field, "metadata", ())
-    return [*told, *(getattr(check, "func", _without_address(repr(check))) for check in checks)]
-
-
-def _without_address(text: str) -> str:
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
-
-
-def _member_texts(name: str, member: Any, tell: Tell) -> Iterator[str]:
-    if functions := functions_of(member):
-        for function in functions:
-            if not hasattr(function, "__wrapped__"):
-                yield code_of_function(function)
-            elif not is_installed(function.__code__.co_filename):
-                yield byte_code(function.__code__)
-            if kept := kept_by(function):
-                yield tell(kept)
-    elif not name.startswith(("__", "_abc_")) and name not in _OF_CLASSES:
-        yield tell(member)
 
 
 def _is_its_fields(cls: type) -> bool:
@@ -429,7 +202,7 @@ def _is_pydantic(cls: type) -> bool:
     return cls.__module__.startswith(("pydantic", "abc", "typing"))
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -5,41 +5,19 @@ from __future__ import annotations
 import dis
 import inspect
 import io
-import sys
-import sysconfig
 import tokenize
 from collections.abc import Iterable, Iterator
-from functools import lru_cache, partial, partialmethod
-from pathlib import Path
+from functools import partial, partialmethod
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmcache_jupyter.caches.credentials import CALLERS_NAME
+from llmcache_jupyter.clients.own_code import is_own
 
 _MOST_WRAPPED = 8
 _MOST_FUNCTIONS = 200
-_LAYOUT = {
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
-}  # fmt: skip
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
-_STANDARD_LIBRARY = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-
-
-def is_own(module: str) -> bool:
-    """Whether the module is the notebook, or one that is nowhere installed."""
-    loaded = sys.modules.get(module)
-    file = getattr(loaded, "__file__", None)
-    return module == "__main__" or loaded is None or (isinstance(file, str) and not is_installed(file))
-
-
-@lru_cache(maxsize=1024)
-def is_installed(file: str) -> bool:
-    """Whether the file is the standard library's, or an installed package's."""
-    paths = Path(file), Path(file).resolve()  # some installers make links to a folder of their own
-    return any(
-        not _INSTALLED.isdisjoint(path.parts) or any(map(path.is_relative_to, _STANDARD_LIBRARY))
-        for path in paths
-    )
+_LAYOUT = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER})
+_BLOCKS = {tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}  # however far it is moved in
 
 
 def functions_of(member: Any) -> list[FunctionType]:
@@ -94,12 +72,33 @@ def counters_in(code: CodeType) -> Iterator[str]:
             yield from counters_in(part)
 
 
-def read_by(functions: Iterable[FunctionType]) -> list[tuple[FunctionType, str]]:
+class Read(NamedTuple):
+    """A global variable that a function reads, or what it takes from a module.
+
+    - `knows`: the function or the module that knows its `name`.
+    """
+
+    knows: Any
+    name: str
+
+    @property
+    def value(self) -> Any:
+        """What goes by the name now; None where nothing does."""
+        return world_of(self.knows).get(self.name)
+
+
+def world_of(knows: FunctionType | ModuleType) -> dict[str, Any]:
+    """The variables that go by their names there."""
+    return vars(knows) if isinstance(knows, ModuleType) else knows.__globals__
+
+
+def read_by(functions: Iterable[FunctionType]) -> list[Read]:
     """The global variables that these functions read, and the functions of the user's own that they call.
 
-    - Each as a function that knows it, and its name. What one of them sets is left out: it counts something.
+    - Of a module of the user's own: what they take from it. What one of them sets is left out: it counts
+      something.
     """
-    found: dict[tuple[int, str], FunctionType] = {}
+    found: dict[tuple[int, str], Read] = {}
     counted: set[tuple[int, str]] = set()
     left = list(functions)
     for function in left:
@@ -108,12 +107,25 @@ def read_by(functions: Iterable[FunctionType]) -> list[tuple[FunctionType, str]]
             continue
         reads, sets = globals_in(function.__code__)
         counted |= {(id(around), name) for name in sets}
-        for name in sorted(reads & around.keys()):
-            if (id(around), name) not in found and not name.startswith("__"):
-                found[id(around), name] = function
+        for one in _reads_from(function, reads, names_in(function.__code__)):
+            place = (id(world_of(one.knows)), one.name)
+            if place not in found:
+                found[place] = one
                 if len(left) < _MOST_FUNCTIONS:
-                    left += _own_functions_behind(around[name])
-    return [(function, place[1]) for place, function in found.items() if place not in counted]
+                    left += _own_functions_behind(one.value)
+    return [one for place, one in found.items() if place not in counted]
+
+
+def _reads_from(
+    knows: FunctionType | ModuleType, names: Iterable[str], taken: frozenset[str]
+) -> Iterator[Read]:
+    world = world_of(knows)
+    for name in sorted(world.keys() & names):
+        if name.startswith("__"):
+            continue
+        yield Read(knows, name)
+        if isinstance(module := world[name], ModuleType) and is_own(module.__name__):
+            yield from _reads_from(module, taken - {name}, taken - {name})
 
 
 def _own_functions_behind(value: Any) -> list[FunctionType]:
@@ -151,6 +163,11 @@ def globals_in(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(used["LOAD"]), frozenset(used["STORE"])
 
 
+def names_in(code: CodeType) -> frozenset[str]:
+    """The names of whatever the code takes from an object or a module."""
+    return frozenset(name for part in _parts_of(code) for name in part.co_names)
+
+
 def _parts_of(code: CodeType) -> Iterator[CodeType]:
     yield code
     for part in code.co_consts:
@@ -176,7 +193,9 @@ def _source_of_function(function: Any) -> str:
         if function.__name__ == "<lambda>":  # its lines hold more than itself
             return byte_code(function.__code__)
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        return " ".join(token.string for token in tokens if token.type not in _LAYOUT)
+        return " ".join(
+            _BLOCKS.get(token.type, token.string) for token in tokens if token.type not in _LAYOUT
+        )
     except (OSError, TypeError, SyntaxError, tokenize.TokenError, AttributeError):
         return byte_code(function.__code__) if hasattr(function, "__code__") else repr(type(function))
 

@@ -116,10 +116,16 @@ def _without_caller(llm_string: str) -> str:
     try:
         model, end = json.JSONDecoder().raw_decode(llm_string)
         fields = model["kwargs"]
+        is_described = model.get("type") == "described"
         # what the user's own class calls a key may be one of music
-        callers = CALLERS_NAME if model.get("type") == "described" or "code" in model else CALLERS_FIELD
-        sent = ((name, _what_is_sent(name, value, callers)) for name, value in fields.items())
-        kept = {name: value for name, value in sent if value is not _NOTHING}
+        callers = CALLERS_NAME if is_described or "code" in model else CALLERS_FIELD
+        not_sent = frozenset() if is_described else _NOT_SENT
+        sent = {
+            name: _what_is_sent(name, value, callers)
+            for name, value in fields.items()
+            if name not in not_sent
+        }
+        kept = {name: value for name, value in sent.items() if value is not _NOTHING}
         call = _call_as_sent(llm_string[end:])
         if kept == fields and model["name"] == model["id"][-1]:
             return llm_string[:end] + call
@@ -167,8 +173,8 @@ def _what_is_sent(name: str, value: Any, callers: re.Pattern[str]) -> Any:
 
     - `callers`: the names of fields that only tell who asks.
     """
-    # langchain-openai 1.1 writes the latter where it is not set, later versions don't
-    if name in _NOT_SENT or (name == "output_version" and value is None):
+    # langchain-openai 1.1 writes it where it is not set, later versions don't
+    if name == "output_version" and value is None:
         return _NOTHING
     if isinstance(value, dict):
         if value.get("type") == "secret":

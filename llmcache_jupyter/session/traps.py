@@ -93,8 +93,8 @@ _UNIDENTIFIED = (
 )
 _UNSTABLE = (
     "{who}: a field of this model holds an object that cannot be told from others by its data. Its "
-    "answers are hits for this very object, in this kernel alone. Make the field plain data, or leave it "
-    "out of the description: `Field(exclude=True)`."
+    "answers are hits for this very object, in this kernel alone, also after something inside it changed. "
+    "Make the field plain data, or leave it out of the description: `Field(exclude=True)`."
 )
 _CHANGED = (
     "{who}: {fields} changed after the model's first call (or in a copy of it), and LangChain keeps the "

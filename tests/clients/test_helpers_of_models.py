@@ -89,7 +89,13 @@ CHANGES = {
     "a class": (
         "class Say:\n    def it(self): return 1", "class Say:\n    def it(self): return 2", "{Say().it()}",
     ),
+    "only how far a line is moved in": (
+        "def say():\n    for n in (1, 2):\n        last = n\n        return last",
+        "def say():\n    for n in (1, 2):\n        last = n\n    return last",
+        "{say()}",
+    ),
     "a number": ("LEVEL = 1", "LEVEL = 2", "{LEVEL}"),
+    "a key of music": ("KEY = 'C major'", "KEY = 'A minor'", "{KEY}"),
     "a text": ("SYSTEM = 'Be short.'", "SYSTEM = 'Be long.'", "{SYSTEM}"),
     "a tuple": ("WORDS = ('a', 1)", "WORDS = ('a', 2)", "{WORDS}"),
     "a constant that a function reads": (
@@ -195,6 +201,11 @@ KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
         "class Say:\n    count = 0\n    def it(self):\n        Say.count += 1\n        return 1",
         lambda _: None,
         "{Say().it()}",
+    ),
+    "layout": (
+        "def say(a=1,  b=2):\n        # of both\n\n        return (a +\n   b)",
+        lambda notebook: notebook.run("def say(a=1, b=2):\n    return (a + b)"),
+        "{say()}",
     ),
     "a key": ("API_KEY = 'sk-1'", lambda notebook: notebook.run("API_KEY = 'sk-2'"), "{bool(API_KEY)}"),
     "an object": ("CLIENT = object()", lambda notebook: notebook.run("CLIENT = object()"), "{bool(CLIENT)}"),
