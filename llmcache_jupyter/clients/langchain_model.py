@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, NamedTuple, get_args
+from typing import Any, TypeAlias, get_args
 
 from llmcache_jupyter.clients.own_code import is_own
 
@@ -29,11 +29,8 @@ _OPENAI = "https://api.openai.com"
 _CONNECTION = re.compile(r"(^|_)(client|session)$")
 
 
-class Asking(NamedTuple):
-    """A model that asks the cache, and the arguments of its call."""
-
-    model: Any
-    arguments: dict[str, Any]
+Asking: TypeAlias = tuple[Any, dict[str, Any]]
+"""A model that asks the cache, and the arguments of its call."""
 
 
 def asking(frame: FrameType | None) -> Asking | None:
@@ -46,7 +43,7 @@ def asking(frame: FrameType | None) -> Asking | None:
         if name in _ASKING and frame.f_globals["__name__"].startswith(_HOME):
             asker = frame if name in _CHAT else frame.f_back
             told = asker.f_locals if asker is not None else {}
-            return Asking(told["self"], told.get("kwargs") or {}) if "self" in told else None
+            return (told["self"], told.get("kwargs") or {}) if "self" in told else None
         frame = frame.f_back
     return None
 

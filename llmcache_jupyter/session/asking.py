@@ -80,7 +80,7 @@ class AskingModels:
         self._note(who, lambda head: head.answered(flight))
 
     def _note(self, who: Asking | None, note: Callable[[DescribedHead], None]) -> None:
-        head = None if who is None else self._heads.get(id(who.model))
+        head = None if who is None else self._heads.get(id(who[0]))
         if isinstance(head, DescribedHead):
             try:
                 note(head)

@@ -49,7 +49,7 @@ class _Call:
     mode: Mode
     cell: str | None
     flight: int
-    who: Asking | None  # the model
+    who: Asking | None
 
     @property
     def id(self) -> str:
@@ -62,7 +62,7 @@ class _Call:
     @property
     def place(self) -> tuple[int, int, int]:
         # a model may ask another one the same on its way: LangChain may describe both alike
-        return hash((self.sent, self.llm_string)), self.flight, id(self.who and self.who.model)
+        return hash((self.sent, self.llm_string)), self.flight, id(self.who and self.who[0])
 
 
 class SessionCache(BaseCache):
