@@ -96,10 +96,12 @@ class Proxy:
 
     - `silent`: nothing arrives. `dribble`: a byte every tenth of a second. `drop`: a few bytes, then the end.
     - `has_failed` is set when it has.
+    - `rate`: bytes a second that each client may send.
     """
 
     def __init__(self, port: int) -> None:
         self.fault: Fault = "none"
+        self.rate = float("inf")
         self.has_failed = threading.Event()
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -131,6 +133,7 @@ class Proxy:
     def _hand_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                self._closed.wait(len(data) / self.rate)
                 target.sendall(data)
         _end(target)
 

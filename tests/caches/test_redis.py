@@ -680,6 +680,48 @@ class TestConnected:
             server.go_on()
         assert await asyncio.gather(*asked) == [entry()] * 100
 
+    async def test_many_at_once_are_no_outage(self, make: Make) -> None:
+        cache = make(timeout=0.1)  # all together take longer
+        many = [entry(f"{number} " + 20_000 * "x") for number in range(1500)]
+        await asyncio.gather(*map(cache.aput, many))
+        assert len(cache) == 1500
+        found = await asyncio.gather(*(cache.aget(one.key) for one in many))
+        assert found == many
+
+    async def test_when_the_server_is_away_all_of_many_are_told_in_time(
+        self, make: Make, server: RedisServer
+    ) -> None:
+        cache = make(timeout=0.3)
+        await cache.aput(entry())
+        server.pause()
+        try:
+            began = time.monotonic()
+            told = await asyncio.gather(
+                *(cache.aget(entry().key) for _ in range(200)), return_exceptions=True
+            )
+            assert time.monotonic() - began < 3  # one after the other would take four
+        finally:
+            server.go_on()
+        assert {type(one) for one in told} == {StoreError}
+        assert await cache.aget(entry().key) == entry()
+
+    async def test_one_that_takes_too_long_takes_no_other_along(self, server: RedisServer) -> None:
+        with Proxy(server.port) as proxy:
+            proxy.rate = 2_000_000
+            cache = RedisCache(proxy.url, namespace="slow", timeout=0.5)
+            await cache.aput(entry("first"))
+            big = asyncio.create_task(cache.aput(entry("big " + 4_000_000 * "x")))
+
+            async def ask() -> None:
+                while not big.done():
+                    assert await cache.aget(entry("first").key) == entry("first")
+
+            await asyncio.gather(*(ask() for _ in range(8)))
+            with pytest.raises(StoreError, match="did not answer"):
+                await big
+            cache.clear()
+            cache.close()
+
     def test_an_interrupt_leaves_no_half_an_answer(self, server: RedisServer, clock: FakeClock) -> None:
         with Proxy(server.port) as proxy:
             cache = RedisCache(proxy.url, namespace="interrupted", timeout=PATIENT, clock=clock)

@@ -16,6 +16,7 @@ from llmcache_jupyter.caches.redis.loop import LoopThread
 from llmcache_jupyter.errors import StoreError
 
 _CONNECTIONS = 16
+_STEPS = 10
 _UNKNOWN_OPTION = re.compile(r"unexpected keyword argument ('[^']*')")
 
 # What a forked child has from its parent. To let go of it would take the parent's connections out of the
@@ -29,7 +30,8 @@ class Server:
 
     - `name`: the server in messages, without credentials. `timeout`: seconds, connecting included.
     - `on_fork` is called in a forked child.
-    - Many may `aask` at once: they wait on one loop of its own, not on threads.
+    - Many may `aask` at once: they wait on one loop of its own, not on threads. Whoever waits for a free
+      connection waits as long as the server answers others; once it does not, all are told.
 
     Raises:
         StoreError: redis-py is not installed, or does not take what `url` says after the `?`.
@@ -80,6 +82,10 @@ class Server:
         self._loop = LoopThread("llmcache-redis")
         self._client: Any = None
         self._asked: set[asyncio.Future[Any]] = set()
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._answered = 0.0  # when it last did, by the loop's clock
+        self._failures = 0
+        self._last_failure: Exception = TimeoutError()
 
     def _after_fork(self) -> None:
         _inherited.append((self._client, self._loop, self._asked))
@@ -90,15 +96,35 @@ class Server:
     # What follows runs on the server's loop
 
     async def _answers(self, commands: Sequence[Command]) -> list[Any]:
+        failures = self._failures
         try:
-            asked = asyncio.ensure_future(self._exchange(commands))
-            self._asked.add(asked)
-            asked.add_done_callback(self._asked.discard)
-            return await asyncio.wait_for(asked, self._timeout)
+            async with self._turns:
+                if self._failures != failures:  # who had a turn got no answer: nobody waits any longer
+                    raise self._last_failure
+                return await self._in_time(commands)
         except Exception as error:
-            if not is_answer(error):
-                await self._disconnect()  # what is on its way must not be taken for another answer
             raise self.error(error) from error
+
+    async def _in_time(self, commands: Sequence[Command]) -> list[Any]:
+        began = asyncio.get_running_loop().time()
+        asked = asyncio.ensure_future(self._exchange(commands))
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        try:
+            for _ in range(_STEPS):  # a process too busy to look at an answer sees it in the next one
+                if (await asyncio.wait({asked}, timeout=self._timeout / _STEPS))[0]:
+                    answers = await asked
+                    self._answered = asyncio.get_running_loop().time()
+                    return answers
+            raise TimeoutError
+        except Exception as error:
+            if not is_answer(error) and self._answered < began:  # else it answers others: this was too much
+                self._failures += 1
+                self._last_failure = error
+                await self._disconnect_idle()
+            raise
+        finally:
+            asked.cancel()  # and its connection with it: the next bytes may be this answer's
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         if self._client is None:
@@ -118,10 +144,13 @@ class Server:
         client, self._client = self._client, None
         await self._disconnected(client)
 
-    async def _disconnected(self, client: Any) -> None:
+    async def _disconnect_idle(self) -> None:
+        await self._disconnected(self._client, inuse_connections=False)
+
+    async def _disconnected(self, client: Any, **which: bool) -> None:
         if client is not None:
             with suppress(Exception):
-                await asyncio.wait_for(client.connection_pool.disconnect(), self._timeout)
+                await asyncio.wait_for(client.connection_pool.disconnect(**which), self._timeout)
 
 
 def _after_fork() -> None:
