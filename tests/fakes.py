@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from llmcache_jupyter.caches import Entry, InMemoryCache, Key, Page, Query
@@ -11,7 +12,8 @@ from llmcache_jupyter.caches import Entry, InMemoryCache, Key, Page, Query
 class FailingCache(InMemoryCache):
     """An InMemoryCache whose methods raise while their names are in `broken`; `asked` lists all calls of it.
 
-    A sync method and its async twin go by the sync one's name.
+    - A sync method and its async twin go by the sync one's name. `watch` is told each.
+    - `refuses`: of which entries `put` raises, too.
     """
 
     def __init__(self, *broken: str, error: BaseException | None = None) -> None:
@@ -19,9 +21,12 @@ class FailingCache(InMemoryCache):
         self.broken = set(broken)
         self.error = error or OSError("disk full")
         self.asked: list[str] = []
+        self.watch: Callable[[str], object] = lambda _: None
+        self.refuses: Callable[[Entry], bool] = lambda _: False
 
     def _check(self, name: str) -> None:
         self.asked.append(name)
+        self.watch(name)
         if name in self.broken:
             raise self.error
 
@@ -35,6 +40,8 @@ class FailingCache(InMemoryCache):
 
     def put(self, entry: Entry) -> int:
         self._check("put")
+        if self.refuses(entry):
+            raise self.error
         return super().put(entry)
 
     def touch(self, key: Key) -> None:
@@ -60,3 +67,11 @@ class FailingCache(InMemoryCache):
     def __len__(self) -> int:
         self._check("len")
         return super().__len__()
+
+
+def wait_until(is_so: Callable[[], bool], patience: float = 20) -> None:
+    """Wait for a condition. Raises AssertionError after `patience` seconds."""
+    until = time.monotonic() + patience
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.005)

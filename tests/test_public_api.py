@@ -48,7 +48,7 @@ PARAMETERS = {
     "InMemoryCache": "*, maxsize=None, policy='fifo', ttl=None, clock",
     "RedisCache": "url, *, namespace=None, ttl=None, timeout=None, clock",
     "SQLiteCache": "path, *, maxsize=None, policy='fifo', ttl=None, clock",
-    "TieredCache": "fast, slow, *, on_failure=None, on_recovery=None, timer",
+    "TieredCache": "fast, slow, *, on_failure=None, on_recovery=None, timer, background=True",
     "SessionCache": "backend=None, *, mode='on', clock, timer",
     "Session": "*, clock",
     "Generation": "text, generation_info=None",

@@ -146,6 +146,18 @@ class EntryCache(BaseCache):
     def put(self, entry: Entry) -> int:
         """Store an entry in place of one with the same key. Returns how many others had to go for it."""
 
+    def put_all(self, entries: Iterable[Entry]) -> int:
+        """`put` each. Returns how many others had to go.
+
+        - One that fails may leave those before it stored.
+        """
+        return sum(map(self.put, entries))
+
+    def stored_when(self, keys: Iterable[Key]) -> dict[Key, float]:
+        """When what is under these keys was stored, in seconds since the epoch; without what is absent."""
+        found = map(self.get, keys)
+        return {entry.key: entry.stored for entry in found if entry is not None}
+
     @abstractmethod
     def touch(self, key: Key) -> None:
         """Count a hit on the entry under `key`, now."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llmcache_jupyter.caches.entry import Entry, Key
 from llmcache_jupyter.caches.limits import LimitedCache
 from llmcache_jupyter.caches.locks import new_lock
+
+_MOST_WAITING = 10_000
 
 
 class Front:
@@ -12,14 +16,19 @@ class Front:
 
     - Writing elsewhere is slow, so much may happen meanwhile. Who writes or removes there passes what
       `writes` or `removals` was before, and learns whether the other one came between.
+    - Who is to write an entry claims it, and releases it then: nobody else writes it meanwhile.
+    - What waits is kept, whether the cache has room for it or not: of 10,000 entries, the latest.
     """
 
     def __init__(self, cache: LimitedCache) -> None:
         self.cache = cache
         self.writes = 0
         self.removals = 0
-        # those in `cache` alone: the entry that is to be written, or None where it cannot be
+        # those in `cache` alone, in the order of their turns: the entry that is to be written, or None where
+        # it cannot be
         self._unwritten: dict[Key, Entry | None] = {}
+        self._claims: dict[Key, int] = {}
+        self._failures: dict[Key, tuple[int, int]] = {}  # how often, and what `writes` was at the last one
         self._lock = new_lock()
 
     @property
@@ -44,11 +53,16 @@ class Front:
         return self.cache.get(key)
 
     def keep(self, entry: Entry) -> None:
-        """Have the entry, as one that waits to be written."""
+        """Have the entry, as one that waits to be written. Claims it."""
         with self._lock:
-            self._unwritten[entry.key] = entry  # first: who reads it meanwhile must not miss it elsewhere
-            if self.cache.put(entry) and len(self._unwritten) > 2 * (self.cache.maxsize or 0):
-                self._forget_evicted()
+            key = entry.key
+            self._claims[key] = self._claims.get(key, 0) + 1
+            self._unwritten.pop(key, None)
+            self._failures.pop(key, None)
+            self._unwritten[key] = entry  # first: who reads it meanwhile must not miss it elsewhere
+            self.cache.put(entry)
+            if len(self._unwritten) > _MOST_WAITING:
+                del self._unwritten[next(iter(self._unwritten))]
 
     def fill(self, key: Key, found: Entry | None, removals: int) -> Entry | None:
         """Have what was found elsewhere, unless something newer is here by now. Returns what is current."""
@@ -61,30 +75,71 @@ class Front:
                 self.cache.put(found)
             return found
 
-    def next_to_write(self, key: Key) -> Entry | None:
-        """The entry under the key with its hits, if it still waits and there was room for it."""
+    def claim_some(self, most: int, most_characters: int) -> list[Entry]:
+        """Claim the next entries that wait, with their hits; one at least, if there is any."""
+        claimed: list[Entry] = []
+        left = most_characters
         with self._lock:
-            entry = self.cache.get(key)
-            if entry is None:
-                self._unwritten.pop(key, None)
-            return entry if self._unwritten.get(key) is not None else None
+            for key, waiting in self._unwritten.items():
+                if waiting is None or self._claims.get(key):
+                    continue
+                left -= len(key[0])
+                if claimed and (left < 0 or len(claimed) == most):
+                    break
+                entry = self.cache.get(key)
+                is_same = entry is not None and entry.generations is waiting.generations
+                claimed.append(entry if entry is not None and is_same else waiting)
+                self._claims[key] = 1
+        return claimed
+
+    def release(self, keys: Iterable[Key]) -> None:
+        """Let others claim these."""
+        with self._lock:
+            for key in keys:
+                self._claims[key] -= 1
+                if not self._claims[key]:
+                    del self._claims[key]
 
     def note_written(self, entry: Entry) -> bool:
         """Note that the entry was written. Returns whether it is still the one under its key."""
         with self._lock:
             self.writes += 1
+            self._failures.pop(entry.key, None)
             if not self._waits(entry):
                 return False
             del self._unwritten[entry.key]
             return True
 
+    def note_failed(self, entry: Entry) -> int:
+        """Have the entry wait for all others. Returns how often it has failed while others were written."""
+        with self._lock:
+            key = entry.key
+            times, writes = self._failures.get(key, (0, -1))
+            if writes != self.writes:
+                times, writes = times + 1, self.writes
+            if key in self._unwritten:
+                self._unwritten[key] = self._unwritten.pop(key)
+                self._failures[key] = times, writes
+            return times
+
     def note_unwritable(self, entry: Entry) -> bool:
         """Note that the entry cannot be written. Returns whether it is still the one under its key."""
         with self._lock:
+            self._failures.pop(entry.key, None)
             if not self._waits(entry):
                 return False
-            self._unwritten[entry.key] = None
+            if self.cache.get(entry.key) is None:  # no room for it here, either
+                del self._unwritten[entry.key]
+            else:
+                self._unwritten[entry.key] = None
             return True
+
+    def give_way(self, entry: Entry) -> None:
+        """Forget the entry: elsewhere is one that was stored later."""
+        with self._lock:
+            if self._waits(entry):
+                del self._unwritten[entry.key]
+                self.cache.discard(entry.key)
 
     def delete(self, ids: set[str], writes: int) -> tuple[int, bool]:
         """Remove these. Returns how many of them were here alone, and whether some were written meanwhile."""
@@ -106,7 +161,15 @@ class Front:
 
     def alone(self) -> list[Entry]:
         """The entries that are here alone."""
-        return [entry for key in list(self._unwritten) if (entry := self.cache.get(key)) is not None]
+        found = (
+            self.cache.get(key) or self._living(waiting) for key, waiting in list(self._unwritten.items())
+        )
+        return [entry for entry in found if entry is not None]
+
+    def stored_when(self, keys: Iterable[Key]) -> dict[Key, float]:
+        """When those that are here alone were stored, of the entries under these keys."""
+        alone = {entry.key: entry.stored for entry in self.alone()} if self._unwritten else {}
+        return {key: alone[key] for key in keys if key in alone}
 
     def waiting(self) -> list[Key]:
         """The keys of those that are to be written."""
@@ -116,6 +179,8 @@ class Front:
         waiting = self._unwritten.get(entry.key)
         return waiting is not None and waiting.generations is entry.generations
 
-    def _forget_evicted(self) -> None:
-        kept = set(self.cache.keys())
-        self._unwritten = {key: entry for key, entry in self._unwritten.items() if key in kept}
+    def _living(self, entry: Entry | None) -> Entry | None:
+        """The entry, unless it has expired."""
+        ttl = self.cache.ttl
+        is_expired = entry is not None and ttl is not None and self.cache.clock() - entry.stored >= ttl
+        return None if is_expired else entry

@@ -7,23 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any
+from weakref import finalize
 
-from llmcache_jupyter.caches.base import run_in_executor
+from llmcache_jupyter.caches.backfill import Backfill
 from llmcache_jupyter.caches.breaker import Breaker
 from llmcache_jupyter.caches.entry import Entry, EntryCache, Key, Page, Query
 from llmcache_jupyter.caches.front import Front
+from llmcache_jupyter.caches.guard import Guard, OnFailure, OnRecovery
 from llmcache_jupyter.caches.limits import LimitedCache, Policy
 from llmcache_jupyter.caches.selection import matcher, select
-from llmcache_jupyter.errors import EncodingError, InvalidSettingError
-
-Operation = Literal["read", "write"]
-OnFailure = Callable[[Operation, Exception], None]
-OnRecovery = Callable[[Operation], None]
-
-# So many of the entries that wait to be written go with one call: more would make it a slow one
-_AT_ONCE = 20
 
 
 class TieredCache(LimitedCache):
@@ -33,13 +26,15 @@ class TieredCache(LimitedCache):
       removed or replaced it, is not served from `fast`.
     - `slow` may fail: then `fast` answers alone, `on_failure` is told, and `slow` is left alone for a while.
       When it answers again, `on_recovery` is told.
-    - Entries stored meanwhile are kept in `fast`, and written when `slow` is back.
+    - Entries stored meanwhile are kept, and written when `slow` is back: on a thread, with a look at the
+      entries, on `close` and at Python's end. One that `slow` has as a newer one by then gives way.
     - An entry that `slow` cannot hold stays in `fast` alone; `on_failure` is told the EncodingError.
     - `delete` and `clear` raise what `slow` raises: to remove is a wish that must not be half done unsaid.
     - `slow` may be a TieredCache itself.
 
     Args:
         timer: seconds from any beginning, for how long `slow` is left alone.
+        background: False has the calls write what waits, and no thread.
     """
 
     def __init__(
@@ -50,15 +45,17 @@ class TieredCache(LimitedCache):
         on_failure: OnFailure | None = None,
         on_recovery: OnRecovery | None = None,
         timer: Callable[[], float] = time.monotonic,
+        background: bool = True,
     ) -> None:
         self.clock = fast.clock
         self.slow = slow
         self._fast = fast
         self._front = Front(fast)
-        self._on_failure = on_failure
-        self._writes = _Guard("write", Breaker(timer), on_failure, on_recovery)
+        self._writes = Guard("write", Breaker(timer), on_failure, on_recovery)
         # a store that cannot be read is not worth the wait for a write
-        self._reads = _Guard("read", Breaker(timer), on_failure, on_recovery, also=self._writes.breaker)
+        self._reads = Guard("read", Breaker(timer), on_failure, on_recovery, also=self._writes.breaker)
+        self._backfill = Backfill(self._front, slow, self._writes, background=background)
+        self._finish = finalize(self, self._backfill.close)
         self.shared = slow.shared
 
     @property
@@ -76,6 +73,14 @@ class TieredCache(LimitedCache):
     @property
     def ttl(self) -> float | None:
         return self._fast.ttl
+
+    def flush(self) -> None:
+        """Write what waits now, even if `slow` is left alone; but not for long, if it still fails."""
+        self._backfill.flush()
+
+    def close(self) -> None:
+        """`flush`, for the last time. `slow` stays open."""
+        self._finish()
 
     @property
     def waiting(self) -> int:
@@ -134,34 +139,57 @@ class TieredCache(LimitedCache):
     def put(self, entry: Entry) -> int:
         removals = self._front.removals
         self._front.keep(entry)
-        evicted = self._write(entry, removals)
-        self._write_some()
+        try:
+            evicted = self._backfill.write(entry, removals)
+        finally:
+            self._front.release([entry.key])
+        if self._front.is_ahead:
+            self._backfill.wake()
         return evicted
 
     async def aput(self, entry: Entry) -> int:
         removals = self._front.removals
         self._front.keep(entry)
-        evicted = await self._awrite(entry, removals)
-        await self._awrite_some()
+        try:
+            evicted = await self._backfill.awrite(entry, removals)
+        finally:
+            self._front.release([entry.key])
+        if self._front.is_ahead:
+            self._backfill.wake()
+        return evicted
+
+    def put_all(self, entries: Iterable[Entry]) -> int:
+        removals = self._front.removals
+        many = list(entries)
+        for entry in many:
+            self._front.keep(entry)
+        try:
+            evicted = self._backfill.write_all(many, removals)
+        finally:
+            self._front.release([entry.key for entry in many])
+        if self._front.is_ahead:
+            self._backfill.wake()
         return evicted
 
     def touch(self, key: Key) -> None:
         self._fast.touch(key)
-        if self._front.is_ahead:  # first: that a hit was counted doesn't show that writing works
-            self._write_some()
-            if self._front.has_alone(key):
-                return
-        if self._writes.allows():
+        if self._is_counted(key):
             with self._writes:
                 self.slow.touch(key)
 
     async def atouch(self, key: Key) -> None:
         self._fast.touch(key)
-        if self._front.is_ahead:  # first: that a hit was counted doesn't show that writing works
-            await self._awrite_some()
-        if not self._front.has_alone(key) and self._writes.allows():
+        if self._is_counted(key):
             with self._writes:
                 await self.slow.atouch(key)
+
+    def _is_counted(self, key: Key) -> bool:
+        """Whether a hit is counted in `slow`, too. That one was does not show that writing works."""
+        if self._front.is_ahead:
+            self._backfill.wake()
+            if self._front.has_alone(key):
+                return False
+        return not self._writes.breaker.is_open
 
     def delete(self, ids: Iterable[str]) -> int:
         ids = set(ids)
@@ -179,7 +207,7 @@ class TieredCache(LimitedCache):
             self.slow.clear(**kwargs)
 
     def entries(self, query: Query = Query()) -> Page:
-        self._write_due()
+        self._backfill.write_waiting()
         alone = list(filter(matcher(query), self.alone()))
         if self._reads.allows():
             with self._reads:
@@ -195,7 +223,7 @@ class TieredCache(LimitedCache):
         return self._fast.by_id(wanted)
 
     def models(self) -> dict[str | None, int]:
-        self._write_due()
+        self._backfill.write_waiting()
         if self._reads.allows():
             with self._reads:
                 counts = Counter(self.slow.models())
@@ -211,6 +239,13 @@ class TieredCache(LimitedCache):
                 return
         yield from self._fast.keys()
 
+    def stored_when(self, keys: Iterable[Key]) -> dict[Key, float]:
+        many = list(keys)
+        if self._reads.allows():
+            with self._reads:
+                return self.slow.stored_when(many) | self._front.stored_when(many)
+        return self._fast.stored_when(many)
+
     def holds(self, entry: Entry) -> bool:
         if self._front.has_alone(entry.key):
             return self._fast.holds(entry)
@@ -220,80 +255,11 @@ class TieredCache(LimitedCache):
         return self._fast.holds(entry)
 
     def __len__(self) -> int:
-        self._write_due()
+        self._backfill.write_waiting()
         if self._reads.allows():
             with self._reads:
                 return len(self.slow) + len(self.alone())
         return len(self._fast)
-
-    def _write(self, entry: Entry, removals: int) -> int:
-        """Write an entry that was kept. Returns how many others had to go for it."""
-        if self._writes.allows():
-            with self._writes:
-                try:
-                    evicted = self.slow.put(entry)
-                except EncodingError as error:
-                    if self._cannot_write(entry, error):
-                        self.slow.discard(entry.key)
-                    return 0
-                if not self._front.note_written(entry):
-                    self._correct(entry.key, self._front.removals != removals)
-                return evicted
-        return 0
-
-    async def _awrite(self, entry: Entry, removals: int) -> int:
-        if self._writes.allows():
-            with self._writes:
-                try:
-                    evicted = await self.slow.aput(entry)
-                except EncodingError as error:
-                    if self._cannot_write(entry, error):
-                        await self.slow.adelete([entry.id])
-                    return 0
-                if not self._front.note_written(entry):
-                    await run_in_executor(self._correct, entry.key, self._front.removals != removals)
-                return evicted
-        return 0
-
-    def _correct(self, key: Key, may_be_removed: bool) -> None:
-        """Have `slow` hold what `fast` does, after a write that was overtaken by another one or a removal."""
-        entry = self._fast.get(key)
-        if entry is not None:
-            self.slow.put(entry)
-            self._front.note_written(entry)
-        elif may_be_removed:  # and not only too many for `fast`
-            self.slow.discard(key)
-
-    def _cannot_write(self, entry: Entry, error: EncodingError) -> bool:
-        """Tell of it. Returns whether the entry is still the one under its key."""
-        is_current = self._front.note_unwritable(entry)
-        if self._on_failure is not None:
-            self._on_failure("write", error)
-        return is_current
-
-    def _due(self) -> list[Key]:
-        """The keys of some entries that wait to be written, unless `slow` is left alone."""
-        if not self._front.is_ahead or self._writes.breaker.remaining > 0:
-            return []
-        return self._front.waiting()[:_AT_ONCE]
-
-    def _write_some(self) -> None:
-        for key in self._due():
-            removals = self._front.removals
-            if (entry := self._front.next_to_write(key)) is not None:
-                self._write(entry, removals)
-
-    async def _awrite_some(self) -> None:
-        for key in self._due():
-            removals = self._front.removals
-            if (entry := self._front.next_to_write(key)) is not None:
-                await self._awrite(entry, removals)
-
-    def _write_due(self) -> None:
-        while due := self._due():
-            self._write_some()
-            if due == self._due():  # later, then: nobody waits for what does not get less
-                return
 
     def alone(self) -> list[Entry]:
         """The entries that only `fast` has."""
@@ -313,46 +279,3 @@ class TieredCache(LimitedCache):
         ordered = select(both, Query(sort=query.sort, descending=query.descending, limit=None)).entries
         end = None if query.limit is None else ahead + query.limit
         return Page(ordered[ahead:end], page.total + len(alone))
-
-
-class _Guard:
-    """`with guard:` swallows a failure of the slow tier, tells of it, and of its end."""
-
-    def __init__(
-        self,
-        operation: Operation,
-        breaker: Breaker,
-        on_failure: OnFailure | None,
-        on_recovery: OnRecovery | None,
-        also: Breaker | None = None,
-    ) -> None:
-        self.breaker = breaker
-        self.allows = breaker.allows
-        self._operation = operation
-        self._on_failure = on_failure
-        self._on_recovery = on_recovery
-        self._also = also
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if error is None:
-            if self.breaker.is_open:
-                self._worked()
-            return False
-        if not isinstance(error, Exception) or isinstance(error, InvalidSettingError):
-            return False  # an interrupt, or a question that no tier can answer
-        self.breaker.failed()
-        if self._also is not None:
-            self._also.failed()
-        if self._on_failure is not None:
-            self._on_failure(self._operation, error)
-        return True
-
-    def _worked(self) -> None:
-        self.breaker.worked()
-        if self._on_recovery is not None:
-            self._on_recovery(self._operation)

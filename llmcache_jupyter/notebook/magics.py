@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from IPython.utils.text import DollarFormatter
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.entry import SortColumn
-from llmcache_jupyter.errors import LLMCacheError
+from llmcache_jupyter.errors import InvalidSettingError, LLMCacheError
 from llmcache_jupyter.notebook.arguments import HELP, POLICIES, joined, parse, unknown
 from llmcache_jupyter.notebook.cells import CELL_OPTION, Cells
 from llmcache_jupyter.notebook.channel import Channel
@@ -25,9 +26,10 @@ from llmcache_jupyter.notebook.progress import progress_bar
 from llmcache_jupyter.notebook.questions import Question
 from llmcache_jupyter.session.duration import seconds
 from llmcache_jupyter.session.events import Event, Switched
-from llmcache_jupyter.session.recording import quietly
+from llmcache_jupyter.session.progress import quietly
 from llmcache_jupyter.session.scope import MODES, CellRun, Mode, check_mode
 from llmcache_jupyter.session.session import Activation, Session, default_session
+from llmcache_jupyter.session.stores import check_store
 from llmcache_jupyter.views.explanation import ExplanationView
 from llmcache_jupyter.views.format import count
 from llmcache_jupyter.views.recording import loaded_text, saved_text
@@ -72,8 +74,8 @@ class LLMCacheMagics(Magics):
     ).tag(config=True)
 
     def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        self.session = session  # first: what is configured is checked with it
         super().__init__(shell)
-        self.session = session
         self.cells = Cells(shell, self.cell_ended)
         self._loaded: str | None = None
         configured = self.config.get(type(self).__name__, {})
@@ -87,6 +89,16 @@ class LLMCacheMagics(Magics):
             return None if proposal["value"] is None else seconds(proposal["value"])
         except LLMCacheError as error:
             raise traitlets.TraitError(f"ttl: {error}") from None
+
+    @traitlets.validate("store")
+    def _check_store(self, proposal: dict[str, Any]) -> str | None:
+        name: str | None = proposal["value"]
+        try:
+            if name is not None and name != self.session.status().store:
+                check_store(name)
+        except LLMCacheError as error:
+            raise traitlets.TraitError(f"store: {error}") from None
+        return name
 
     def _setting_changed(self, change: dict[str, Any]) -> None:
         name, value = change["name"], change["new"]
@@ -156,12 +168,13 @@ class LLMCacheMagics(Magics):
 
     def _file(self, name: str) -> str:
         """The name of a file, with the notebook's variables in it: `$name` and `{name}`."""
-        if Path(name).exists() or "://" in name:
+        if _exists(name) or "://" in name:
             return name
+        variables = self._variables
         try:
-            return DollarFormatter().vformat(name, (), self._variables.copy())
-        except Exception:  # as IPython does with a line: what is no variable stays
-            return name
+            return DollarFormatter().vformat(name, (), variables.copy())
+        except Exception:  # to IPython, `$name.sqlite` is what the variable has by the name `sqlite`
+            return re.sub(r"\$(\w+)", lambda found: str(variables.get(found[1], found[0])), name)
 
     @property
     def _variables(self) -> dict[str, Any]:
@@ -172,7 +185,7 @@ class LLMCacheMagics(Magics):
         if not isinstance(name, str):
             return name
         name = self._file(name)
-        if not name.isidentifier() or Path(name).exists():
+        if not name.isidentifier() or _exists(name):
             return name
         variables = self._variables
         if name not in variables:
@@ -335,11 +348,11 @@ def load(shell: InteractiveShell, session: Session | None = None) -> None:
         return
     try:
         extension = _extensions[shell] = _Extension(shell, session or default_session())
-    except traitlets.TraitError as error:
+    except (traitlets.TraitError, InvalidSettingError) as error:
         _forget_settings(shell)
         raise UsageError(
-            f"{error}. Correct it in ipython_config.py or by `%config LLMCacheMagics.maxsize = 500`, "
-            "and load again."
+            f"{str(error).rstrip('.')}. Correct it in ipython_config.py or by "
+            "`%config LLMCacheMagics.maxsize = 500`, and load again."
         ) from None
     if shell in _switched_off and not extension.session.active:
         print("The LLM cache is off since it was unloaded: `%llmcache on` goes on with its entries.")
@@ -353,6 +366,13 @@ def unload(shell: InteractiveShell) -> None:
         if extension.session.active:
             _switched_off.add(shell)
         extension.remove()
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a name that no file can have, or a folder that may not be looked into
+        return False
 
 
 def _forget_settings(shell: InteractiveShell) -> None:

@@ -10,12 +10,12 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO
 
 from llmcache_jupyter.caches import Entry, EntryCache, Key
 from llmcache_jupyter.caches.entry import entry_id
@@ -24,24 +24,13 @@ from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.prompt import prompt_text
 from llmcache_jupyter.errors import DecodingError, EncodingError, StoreError
 from llmcache_jupyter.session.keys import canonical_key
-
-T = TypeVar("T")
+from llmcache_jupyter.session.progress import Progress, quietly
 
 # a line is written with this precision
 _STORED_DIGITS = 1e-6
 _REASONS = 10
+_AT_ONCE = 100
 _OURS = re.compile(rb'[\xef\xbb\xbf\s]*\{"llmcache": ?(\d+)')
-
-
-class Progress(Protocol):
-    """Hands on each of `items`, of which there are `total`, and shows how far it is in `doing` it."""
-
-    def __call__(self, items: Iterable[T], total: int, doing: str) -> Iterable[T]: ...
-
-
-def quietly(items: Iterable[T], total: int, doing: str) -> Iterable[T]:  # noqa: ARG001 (as Progress)
-    """No progress is shown."""
-    return items
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +174,23 @@ def put(
     - No entry is newer than `now`, whatever its file says.
     """
     entries = known = expired = evicted = 0
-    for recorded in progress(recording.entries, len(recording.entries), "loading"):
+    there: dict[Key, float] = {}
+    waiting: list[Entry] = []
+    for number, recorded in enumerate(progress(recording.entries, len(recording.entries), "loading")):
+        if number % _AT_ONCE == 0:
+            evicted += cache.put_all(waiting)
+            waiting = []
+            there = cache.stored_when(one.key for one in recording.entries[number : number + _AT_ONCE])
         entry = replace(recorded, stored=min(recorded.stored, now))
         if ttl is not None and now - entry.stored >= ttl:
             expired += 1
-            continue
-        there = cache.get(entry.key)
-        if there is not None and entry.stored <= there.stored + _STORED_DIGITS:
+        elif entry.stored <= there.get(entry.key, -1.0) + _STORED_DIGITS:
             known += 1
-            continue
-        evicted += cache.put(entry)
-        entries += 1
+        else:
+            there[entry.key] = entry.stored
+            waiting.append(entry)
+            entries += 1
+    evicted += cache.put_all(waiting)
     return Loaded(recording, entries, known, expired, evicted)
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from os import PathLike
 
 from llmcache_jupyter.caches import Query
-from llmcache_jupyter.caches.limits import Policy
+from llmcache_jupyter.caches.limits import LimitedCache, Policy
 from llmcache_jupyter.caches.tiered import TieredCache
 from llmcache_jupyter.clients.langchain import LangChainClient
 from llmcache_jupyter.errors import EntryNotFoundError, StoreError
@@ -19,12 +19,13 @@ from llmcache_jupyter.session.browsing import Browsing
 from llmcache_jupyter.session.cache import SessionCache
 from llmcache_jupyter.session.events import CALL_EVENTS, Cleared, Event, Switched
 from llmcache_jupyter.session.explain import Explanation, explain, missed_call, no_miss, of_an_entry
-from llmcache_jupyter.session.recording import Loaded, Progress, Recording, Saved, quietly
+from llmcache_jupyter.session.progress import Progress, quietly
+from llmcache_jupyter.session.recording import Loaded, Recording, Saved
 from llmcache_jupyter.session.scope import CellRun, Mode, check_mode, current_run
 from llmcache_jupyter.session.settings import KEEP, Keep, Settings
 from llmcache_jupyter.session.statistics import Counts
 from llmcache_jupyter.session.storage import Storage
-from llmcache_jupyter.session.stores import StoreSpec, shown
+from llmcache_jupyter.session.stores import StoreSpec, placed, shown
 from llmcache_jupyter.session.used import UsedEntries
 
 
@@ -125,8 +126,14 @@ class Session(Browsing):
         """
         settings = Settings(maxsize, policy, ttl, mode, store)
         found = None if load is None else recording.read(load, progress=self.progress)
-        self.active = self._was_active = True
-        dropped, restored = self._set(settings)
+        before = self.active, self._store, self.cache.mode
+        try:
+            self.active = True
+            dropped, restored = self._set(settings)
+        except BaseException:  # an interrupt, while a store is opened
+            self.active, self._store, self.cache.mode = before
+            raise
+        self._was_active = True
         self._client.attach(self.cache)
         self._tell_switched(dropped)
         kept = len(self._backend)
@@ -157,6 +164,7 @@ class Session(Browsing):
         """Bring back what was there before `activate`. The entries stay for the next one."""
         self._client.detach()
         self.active = False
+        self._storage.flush()
         self._tell_switched()
 
     def status(self) -> Status:
@@ -169,7 +177,7 @@ class Session(Browsing):
             active=self.active,
             mode=self.mode,
             entries=entries,
-            maxsize=self._backend.maxsize,
+            maxsize=None if self._has_no_maximum() else self._backend.maxsize,
             policy=self._backend.policy,
             ttl=self._backend.ttl,
             counts=self.cache.statistics.total(),
@@ -263,9 +271,11 @@ class Session(Browsing):
         if not isinstance(settings.mode, Keep):
             self.cache.mode = check_mode(settings.mode)
         if not isinstance(settings.store, Keep):
-            self._store = settings.store
+            self._store = None if settings.store is None else placed(settings.store)
         limits, before = settings.limits(self._backend), self._backend
         restored = self._open_store() if self.active else None
+        if self._backend is not before and (given := self._storage.given) is not None:
+            limits = settings.limits(given)
         if settings.names_limits or self._backend is not before:
             return self._storage.configure(limits), restored
         return 0, restored
@@ -283,7 +293,7 @@ class Session(Browsing):
     def _open_store(self) -> int | None:
         """Have the store open that is set, if it can be. Returns how many entries it brought."""
         try:
-            return self._storage.use(self._store)
+            return self._storage.use(self._store, self.progress)
         except StoreError as error:
             self.cache.warn(f"{error} The LLM cache goes on without it.")
             return None
@@ -292,6 +302,11 @@ class Session(Browsing):
         if (store := self._storage.store) is not None:
             return store.name
         return None if self._store is None or self.active else shown(self._store)
+
+    def _has_no_maximum(self) -> bool:
+        """Whether the maximum is that of this kernel's memory alone, and the store has none."""
+        store = self._storage.store
+        return isinstance(store, LimitedCache) and store.maxsize is None
 
     def _tell_switched(self, dropped: int = 0) -> None:
         if dropped:
@@ -321,6 +336,8 @@ class Session(Browsing):
     def _notes(self) -> Iterable[str]:
         if self._storage.problem:
             yield f"{self._storage.problem} The cache goes on without it."
+        if (most := self._backend.maxsize) is not None and self._has_no_maximum():
+            yield f"The store has no maximum: that of {most:,} entries is for this kernel's memory alone."
         if self.cache.failing:
             yield f"The store fails ({self.cache.failing}); calls go on without it.{self._outlook()}"
         if self.active and (other := self._client.displaced) is not None:

@@ -8,10 +8,14 @@ from os import PathLike
 
 from llmcache_jupyter.caches import EntryCache, InMemoryCache, Query
 from llmcache_jupyter.caches.foreign import ForeignCache
+from llmcache_jupyter.caches.guard import OnFailure, OnRecovery
 from llmcache_jupyter.caches.limits import LimitedCache, Limits
-from llmcache_jupyter.caches.tiered import OnFailure, OnRecovery, TieredCache
+from llmcache_jupyter.caches.tiered import TieredCache
 from llmcache_jupyter.errors import StoreError
+from llmcache_jupyter.session.progress import Progress, quietly
 from llmcache_jupyter.session.stores import StoreSpec, open_store
+
+_AT_ONCE = 100
 
 
 class Storage:
@@ -47,7 +51,12 @@ class Storage:
         """The store that is open, or None."""
         return self._store
 
-    def use(self, spec: StoreSpec | None) -> int | None:
+    @property
+    def given(self) -> LimitedCache | None:
+        """The store, where it is a cache that the user made, with limits of its own; or None."""
+        return self._store if self._store is self._spec and isinstance(self._store, LimitedCache) else None
+
+    def use(self, spec: StoreSpec | None, progress: Progress = quietly) -> int | None:
         """Keep entries in this store from now on; None is memory alone.
 
         - The store that is open already stays open. What memory alone held goes into a store, and so does
@@ -77,10 +86,15 @@ class Storage:
             maxsize=earlier.maxsize, policy=earlier.policy, ttl=earlier.ttl, clock=self._clock
         )
         tiers = TieredCache(fast, store, on_failure=self._on_failure, on_recovery=self._on_recovery)
-        _hand_over(earlier, tiers)
+        _hand_over(earlier, tiers, progress)
         self._switch(tiers, fast, spec, store)
-        _hand_over(earlier, tiers)  # what came meanwhile
+        _hand_over(earlier, tiers, progress)  # what came meanwhile
         return restored
+
+    def flush(self) -> None:
+        """Write what waits for a store that was away."""
+        if isinstance(self.backend, TieredCache):
+            self.backend.flush()
 
     def configure(self, limits: Limits) -> int:
         """Set the limits of memory and store. Returns how many entries had to go."""
@@ -89,9 +103,11 @@ class Storage:
     def _switch(
         self, backend: LimitedCache, memory: InMemoryCache, spec: StoreSpec | None, store: EntryCache | None
     ) -> None:
-        left, its_spec = self._store, self._spec
+        left, its_spec, before = self._store, self._spec, self.backend
         self.backend, self._memory, self._spec, self._store = backend, memory, spec, store
         self._on_switch(backend)
+        if isinstance(before, TieredCache):
+            before.close()
         close = getattr(left, "close", None)
         if close is not None and isinstance(its_spec, str | PathLike):  # who gave a cache closes it
             with suppress(StoreError):
@@ -107,13 +123,14 @@ class Storage:
             return None
 
 
-def _hand_over(earlier: LimitedCache, later: LimitedCache) -> None:
+def _hand_over(earlier: LimitedCache, later: LimitedCache, progress: Progress) -> None:
     """Put into `later` what only this kernel's memory holds of `earlier`, unless it has a newer one."""
     if isinstance(earlier, TieredCache):
         own = earlier.alone()
     else:
         own = list(reversed(earlier.entries(Query(limit=None)).entries))
-    for entry in own:
-        known = later.get(entry.key)
-        if known is None or known.stored < entry.stored:
-            later.put(entry)
+    starts = range(0, len(own), _AT_ONCE)
+    for start in progress(starts, len(starts), "storing"):
+        some = own[start : start + _AT_ONCE]
+        there = later.stored_when(entry.key for entry in some)
+        later.put_all(entry for entry in some if there.get(entry.key, -1.0) < entry.stored)

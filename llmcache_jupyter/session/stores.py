@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TypeAlias
 
 from llmcache_jupyter.caches import EntryCache
@@ -38,6 +39,16 @@ def check_store(store: StoreSpec) -> StoreSpec:
     return store
 
 
+def placed(store: StoreSpec) -> StoreSpec:
+    """The store by a name that stays the same when the current folder becomes another one."""
+    if not isinstance(store, str | PathLike) or _scheme(fspath(store)):
+        return store
+    try:
+        return str(Path(store).expanduser().absolute())
+    except (OSError, RuntimeError):  # the current folder was removed, or nobody's home: opening it tells
+        return store
+
+
 def open_store(store: StoreSpec, *, clock: Callable[[], float] = time.time) -> EntryCache:
     """The store, open, without limits of its own.
 
@@ -62,7 +73,9 @@ def shown(store: StoreSpec) -> str:
     if not isinstance(store, str | PathLike):
         return type(store).__name__
     if not _scheme(text := fspath(store)):
-        return text
+        from llmcache_jupyter.caches.sqlite.place import shown_path
+
+        return shown_path(Path(text))
     from llmcache_jupyter.caches.redis.address import parse
 
     return parse(text).shown

@@ -209,6 +209,21 @@ class CacheContract(InterfaceContract):
         assert len(cache) == 3
         assert cache.lookup("b", configuration("m")) == answer("new")
 
+    def test_put_all_puts_each_the_last_last(self, cache: EntryCache) -> None:
+        cache.put_all([])
+        cache.put(entry("0", text="before"))
+        many = [entry(str(number % 20), text=str(number), stored=float(number)) for number in range(25)]
+        assert cache.put_all(iter(many)) == 0
+        assert {one.key: one for one in cache.entries(Query(limit=None)).entries} == {
+            one.key: one for one in many
+        }
+
+    def test_stored_when_tells_it_of_those_that_are_there(self, cache: EntryCache, clock: FakeClock) -> None:
+        assert cache.stored_when([]) == {}
+        cache.put_all([entry("a", stored=5.5), entry("b", stored=6.5)])
+        asked = [entry(prompt).key for prompt in "abc"]
+        assert cache.stored_when(iter(asked)) == {asked[0]: 5.5, asked[1]: 6.5}
+
     def test_update_after_put_starts_anew(self, cache: EntryCache) -> None:
         cache.put(entry(hits=3, took=2.0, cell="c"))
         cache.update(*entry().key, answer("new"))

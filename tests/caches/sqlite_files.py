@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +16,6 @@ def make_store(path: Path, count: int = 5) -> None:
     with SQLiteCache(path) as cache:
         for number in range(count):
             cache.put(entry(f"prompt {number}", stored=1_000.0 + number))
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.01)
 
 
 def run_sql(path: Path, *statements: str) -> None:

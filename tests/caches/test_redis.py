@@ -341,7 +341,7 @@ class TestHostile:
     def test_who_may_not_read_removes_nothing(self, cache: RedisCache, server: RedisServer) -> None:
         rights = ["on", ">pw", "~*", "+@all", "-hmget"]
         server.client().execute_command("ACL", "SETUSER", "blind", *rights)
-        blind = RedisCache(server.url.replace("127", "blind:pw@127"), namespace=cache.namespace)
+        blind = RedisCache(server.url.replace("://", "://blind:pw@"), namespace=cache.namespace)
         with pytest.raises(StoreError, match="refuses this user"):
             blind.entries()
         blind.close()
@@ -604,7 +604,7 @@ class TestHits:
         self, other: RedisCache, server: RedisServer, clock: FakeClock
     ) -> None:
         server.client().execute_command("ACL", "SETUSER", "plain", "on", ">pw", "~*", "+@all", "-eval")
-        url = server.url.replace("127", "plain:pw@127")
+        url = server.url.replace("://", "://plain:pw@")
         cache = RedisCache(url, namespace=other.namespace, timeout=PATIENT, clock=clock)
         for prompt in ("a", "b"):
             assert cache.lookup(*entry("hit").key) == answer()
@@ -871,10 +871,10 @@ class TestFailures:
         server = RedisServer(tmp_path, "--requirepass", "right")
         try:
             for user in ("", ":wrong@", "me:wrong@"):
-                cache = RedisCache(server.url.replace("127", f"{user}127"), timeout=PATIENT)
+                cache = RedisCache(server.url.replace("://", f"://{user}"), timeout=PATIENT)
                 self.fails(cache, "refuses this user .*check the name and password")
                 cache.close()
-            cache = RedisCache(server.url.replace("127", ":right@127"), timeout=PATIENT)
+            cache = RedisCache(server.url.replace("://", "://:right@"), timeout=PATIENT)
             cache.put(entry())
             assert len(cache) == 1
             cache.close()

@@ -20,7 +20,7 @@ from llmcache_jupyter.caches.sqlite.opening import HURRIED
 from llmcache_jupyter.caches.sqlite.rows import COLUMNS, row_of
 from llmcache_jupyter.caches.sqlite.schema import MIGRATIONS, prepare
 from tests.caches.contract import FakeClock, answer, entry, texts
-from tests.caches.sqlite_files import wait_until
+from tests.fakes import wait_until
 
 ALL = Query(limit=None)
 

@@ -14,7 +14,8 @@ from llmcache_jupyter import StoreError
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from tests.caches.contract import FakeClock, answer, entry, texts
-from tests.caches.sqlite_files import make_store, run_sql, wait_until
+from tests.caches.sqlite_files import make_store, run_sql
+from tests.fakes import wait_until
 
 BESIDE = ("-wal", "-shm")
 

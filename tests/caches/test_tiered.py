@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +28,7 @@ from llmcache_jupyter import (
 from llmcache_jupyter.caches.entry import Key
 from llmcache_jupyter.caches.selection import select
 from tests.caches.contract import CacheContract, FakeClock, entry, texts
-from tests.fakes import FailingCache
+from tests.fakes import FailingCache, wait_until
 
 T = TypeVar("T")
 
@@ -68,6 +70,7 @@ def tiered(slow: FailingCache, told: Told, timer: FakeClock) -> TieredCache:
         on_failure=told.failed,
         on_recovery=told.recoveries.append,
         timer=timer,
+        background=False,
     )
 
 
@@ -272,20 +275,93 @@ class TestWaiting:
         assert {str(number) for number in range(15)} <= set(texts(slow.entries().entries))
         assert (told.recoveries, tiered.retry_in) == (["write"], None)
 
-    def test_many_are_written_a_few_with_each_call(
+    def test_no_call_waits_until_others_are_written(self, slow: FailingCache, timer: FakeClock) -> None:
+        cache = TieredCache(InMemoryCache(), slow, timer=timer)
+        slow.broken = {"put"}
+        for number in range(300):
+            cache.put(entry(str(number)))
+        callers = set[int]()
+        slow.watch = lambda name: callers.add(threading.get_ident()) if name == "get" else None
+        slow.broken = set()
+        timer.advance(100)
+        cache.put(entry("new"))
+        wait_until(lambda: cache.waiting == 0)
+        assert len(slow) == 301
+        assert threading.get_ident() not in callers
+
+    def test_they_are_written_though_nobody_calls(self, slow: FailingCache) -> None:
+        cache = TieredCache(InMemoryCache(), slow)
+        slow.broken = {"put"}
+        cache.put(entry())
+        slow.broken = set()
+        wait_until(lambda: slow.get(entry().key) == entry())
+        assert (cache.waiting, cache.retry_in) == (0, None)
+
+    def test_closing_writes_them_whatever_the_pause(self, tiered: TieredCache, slow: FailingCache) -> None:
+        slow.broken = {"put"}
+        for number in range(300):
+            tiered.put(entry(str(number)))
+        slow.broken = set()
+        tiered.close()
+        assert (tiered.waiting, len(slow)) == (0, 300)
+
+    def test_so_does_the_end_of_one_that_nobody_holds(self, slow: FailingCache, timer: FakeClock) -> None:
+        cache = TieredCache(InMemoryCache(), slow, timer=timer, background=False)
+        slow.broken = {"put"}
+        cache.put(entry())
+        slow.broken, slow.error = set(), OSError()  # the one that was raised knows who asked
+        del cache
+        gc.collect()
+        assert slow.get(entry().key) == entry()
+
+    def test_closing_does_not_go_on_for_ever(self, tiered: TieredCache, slow: FailingCache) -> None:
+        slow.broken = {"put"}
+        for number in range(300):
+            tiered.put(entry(str(number)))
+        slow.asked.clear()
+        tiered.close()
+        assert (tiered.waiting, slow.asked.count("put") < 5) == (300, True)
+
+    def test_each_is_written_once(self, slow: FailingCache) -> None:
+        slow = _Slow()
+        cache = TieredCache(InMemoryCache(), slow)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: cache.put(entry(str(number))), range(100)))
+        wait_until(lambda: cache.waiting == 0)
+        assert slow.asked.count("put") == len(slow) == 100
+
+    async def test_each_of_many_tasks_is_written_once(self) -> None:
+        slow = _Slow()
+        cache = TieredCache(InMemoryCache(), slow)
+        await asyncio.gather(*(cache.aput(entry(str(number))) for number in range(100)))
+        wait_until(lambda: cache.waiting == 0)
+        assert slow.asked.count("put") == len(slow) == 100
+
+    def test_one_that_was_stored_later_elsewhere_stays(
         self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
     ) -> None:
         slow.broken = {"put"}
-        for number in range(100):
-            tiered.put(entry(str(number)))
+        tiered.put(entry(text="old", stored=10.0))
         slow.broken = set()
+        slow.put(entry(text="newer", stored=20.0))
         timer.advance(100)
-        slow.asked.clear()
-        tiered.put(entry("new"))
-        assert 2 <= slow.asked.count("put") <= 50
-        for _ in range(100):
-            tiered.touch(entry("new").key)
-        assert (tiered.waiting, len(slow)) == (0, 101)
+        assert len(tiered) == 1
+        assert tiered.get(entry().key) == slow.get(entry().key) == entry(text="newer", stored=20.0)
+
+    def test_one_that_fails_by_itself_is_in_nobody_s_way(
+        self, tiered: TieredCache, slow: FailingCache, told: Told, timer: FakeClock
+    ) -> None:
+        slow.refuses = lambda one: one.key[0] == "big"
+        tiered.put(entry("big"))
+        for number in range(30):
+            timer.advance(100)
+            tiered.put(entry(str(number)))
+        assert len(slow) == 30
+        assert tiered.get(entry("big").key) == entry("big")
+        errors = [error for _, error in told.failures]
+        assert [type(error) for error in errors] == [OSError, EncodingError]
+        assert "could not be written, though others could (disk full)" in str(errors[1])
+        assert (tiered.waiting, tiered.retry_in, len(tiered)) == (0, None, 31)
 
     def test_what_is_stored_again_is_written_once_as_it_is_now(
         self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
@@ -302,7 +378,7 @@ class TestWaiting:
         self, slow: FailingCache, timer: FakeClock
     ) -> None:
         """Not even where memory had no room for it."""
-        cache = TieredCache(InMemoryCache(maxsize=1), slow, timer=timer)
+        cache = TieredCache(InMemoryCache(maxsize=1), slow, timer=timer, background=False)
         slow.put(entry(text="old"))
         slow.broken = {"put"}
         cache.put(entry(text="new"))
@@ -310,28 +386,38 @@ class TestWaiting:
         assert cache.get(entry().key) == entry(text="new")
         slow.broken = set()
         timer.advance(100)
-        assert len(cache) == 1
+        assert len(cache) == 2
         assert (cache.waiting, slow.get(entry().key)) == (0, entry(text="new"))
 
     def test_an_expired_one_does_not_come_back(self, slow: FailingCache, timer: FakeClock) -> None:
         clock = FakeClock()
-        cache = TieredCache(InMemoryCache(maxsize=1, ttl=10, clock=clock), slow, timer=timer)
+        cache = TieredCache(
+            InMemoryCache(maxsize=1, ttl=10, clock=clock), slow, timer=timer, background=False
+        )
         slow.broken = {*READS, *WRITES}
         cache.put(entry(stored=clock()))
         cache.put(entry("one too many for memory", stored=clock()))
         clock.advance(11)
         assert cache.get(entry().key) is None
 
-    def test_memory_holds_no_more_of_them_than_it_may(self, slow: FailingCache, timer: FakeClock) -> None:
-        cache = TieredCache(InMemoryCache(maxsize=10), slow, timer=timer)
+    def test_memory_needs_no_room_for_them(self, slow: FailingCache, timer: FakeClock) -> None:
+        cache = TieredCache(InMemoryCache(maxsize=10), slow, timer=timer, background=False)
         slow.broken = {*READS, *WRITES}
         for number in range(200):
             cache.put(entry(str(number)))
-        assert cache.waiting <= 20
+        assert (cache.waiting, cache.get(entry("0").key)) == (200, entry("0"))
         slow.broken = set()
         timer.advance(100)
-        assert len(cache) == 10
-        assert sorted(texts(slow.entries().entries)) == [str(number) for number in range(190, 200)]
+        assert len(cache) == len(slow) == 200
+
+    def test_of_too_many_the_latest_are_kept(self, slow: FailingCache, timer: FakeClock) -> None:
+        cache = TieredCache(InMemoryCache(maxsize=10), slow, timer=timer, background=False)
+        slow.broken = {*READS, *WRITES}
+        for number in range(10_100):
+            cache.put(entry(str(number)))
+        assert cache.waiting == 10_000
+        assert cache.get(entry("0").key) is None
+        assert cache.get(entry("100").key) == entry("100")
 
     def test_what_is_removed_meanwhile_is_not_written(
         self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
@@ -352,26 +438,27 @@ class TestWaiting:
 
     @pytest.mark.parametrize("at", ["1", "0"])  # one that still waits then; one that is just being written
     @pytest.mark.parametrize("what", ["clear", "delete", "put"])
-    async def test_what_becomes_of_it_while_others_are_written_counts(
+    def test_what_becomes_of_it_while_others_are_written_counts(
         self, timer: FakeClock, what: str, at: str
     ) -> None:
         slow = _Slowly()
-        tiered = TieredCache(InMemoryCache(), slow, timer=timer)
+        tiered = TieredCache(InMemoryCache(), slow, timer=timer, background=False)
         slow.broken = {"put"}
         for number in range(3):
             tiered.put(entry(str(number), text="old"))
         slow.broken = set()
         timer.advance(100)
-        writing = asyncio.create_task(tiered.atouch(entry("2").key))
-        await slow.begun.wait()
-        if what == "put":
-            tiered.put(entry(at, text="new"))
-        elif what == "delete":
-            tiered.delete([entry(at).id])
-        else:
-            tiered.clear()
-        slow.may_end.set()
-        await writing
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(tiered.touch, entry("2").key)
+            slow.begun.wait()
+            if what == "put":
+                tiered.put(entry(at, text="new"))
+            elif what == "delete":
+                tiered.delete([entry(at).id])
+            else:
+                tiered.clear()
+            slow.may_end.set()
+            writing.result()
         left = {"clear": None, "delete": None, "put": entry(at, text="new")}[what]
         assert (tiered.get(entry(at).key), slow.get(entry(at).key)) == (left, left)
         assert len(tiered) == len(slow) == {"clear": 0, "delete": 2, "put": 3}[what]
@@ -442,7 +529,7 @@ class TestOvertaken:
     def test_threads_bring_nothing_back(self, timer: FakeClock, what: str) -> None:
         for _ in range(30):
             slow = _Overtaken(seconds=0.001)
-            tiered = TieredCache(InMemoryCache(), slow, timer=timer)
+            tiered = TieredCache(InMemoryCache(), slow, timer=timer, background=False)
             slow.broken = {"put"}
             tiered.put(entry())
             slow.broken = set()
@@ -485,17 +572,30 @@ class _Overtaken(FailingCache):
         return result
 
 
+class _Slow(FailingCache):
+    """Takes a while."""
+
+    def put(self, entry: Entry) -> int:
+        time.sleep(0.002)
+        return super().put(entry)
+
+    async def aput(self, entry: Entry) -> int:
+        await asyncio.sleep(0.002)
+        return super().put(entry)
+
+
 class _Slowly(FailingCache):
-    """Takes an entry when it may, which others do not wait for."""
+    """Takes its first entry when it may, which others do not wait for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+        self.begun, self.may_end = threading.Event(), threading.Event()
 
-    async def aput(self, entry: Entry) -> int:
-        self.begun.set()
-        await self.may_end.wait()
-        return self.put(entry)
+    def put(self, entry: Entry) -> int:
+        if not self.broken and not self.begun.is_set():
+            self.begun.set()
+            self.may_end.wait(10)
+        return super().put(entry)
 
 
 class TestUnwritable:

@@ -44,6 +44,8 @@ def parse(url: str) -> Address:
         raise InvalidSettingError(f"The store's address cannot be read: {_EXAMPLE}. {_ENCODE}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     namespace, timeout = options.pop("namespace", None), options.pop("timeout", None)
+    if namespace is not None:
+        check_namespace(namespace)
     scheme = _SCHEMES[parts.scheme]
     place = f"[{host}]" if ":" in host else host
     where = f"{place}:{port}" if port else place
@@ -54,6 +56,14 @@ def parse(url: str) -> Address:
         namespace=namespace,
         timeout=None if timeout is None else checked_timeout(timeout),
     )
+
+
+def check_namespace(namespace: str) -> None:
+    """Raises InvalidSettingError where keys cannot begin so."""
+    if namespace == "":
+        raise InvalidSettingError("A namespace needs a name: redis://host:6379/0?namespace=team.")
+    if any("\ud800" <= character <= "\udfff" for character in namespace):
+        raise InvalidSettingError(f"A namespace is ordinary text, which {namespace!a} is not.")
 
 
 def checked_timeout(text: float | str) -> float:

@@ -15,14 +15,14 @@ from typing import Any
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.llm_string import model_name
-from llmcache_jupyter.caches.redis.address import checked_timeout, parse
+from llmcache_jupyter.caches.redis.address import check_namespace, checked_timeout, parse
 from llmcache_jupyter.caches.redis.connections import Command
 from llmcache_jupyter.caches.redis.hashes import FIELDS, entry_of, hash_of, listed, moment
 from llmcache_jupyter.caches.redis.scripts import PRUNE, REMOVE, TOUCH
 from llmcache_jupyter.caches.redis.server import Server
 from llmcache_jupyter.caches.selection import select
 from llmcache_jupyter.caches.uses import Uses
-from llmcache_jupyter.errors import DecodingError, InvalidSettingError, StoreError
+from llmcache_jupyter.errors import DecodingError, StoreError
 
 TIMEOUT = 0.5  # seconds
 _AT_ONCE = 500
@@ -70,12 +70,9 @@ class RedisCache(LimitedCache):
     ) -> None:
         address = parse(url)
         self.clock = clock
-        chosen = address.namespace if namespace is None else namespace
-        if chosen == "":
-            raise InvalidSettingError("A namespace needs a name: redis://host:6379/0?namespace=team.")
-        self.namespace: str = chosen or "llmcache"
-        if any("\ud800" <= character <= "\udfff" for character in self.namespace):
-            raise InvalidSettingError(f"A namespace is ordinary text, which {self.namespace!a} is not.")
+        if namespace is not None:
+            check_namespace(namespace)
+        self.namespace = namespace or address.namespace or "llmcache"
         self._ttl = checked_limits(None, "fifo", ttl).ttl
         self._policy: Policy = "fifo"
         self._shown = address.shown
@@ -137,11 +134,22 @@ class RedisCache(LimitedCache):
         await self._aask(*self._storing(entry), with_hits=True)
         return 0
 
+    def put_all(self, entries: Iterable[Entry]) -> int:
+        if commands := [command for entry in entries for command in self._storing(entry)]:
+            self._ask_all(commands, with_hits=True)
+        return 0
+
+    def stored_when(self, keys: Iterable[Key]) -> dict[Key, float]:
+        many = list(keys)
+        told = self._ask_all([self._asking_when(key_digest(key)) for key in many]) if many else []
+        stored = {key: moment(answer) for key, answer in zip(many, told, strict=True)}
+        return {key: at for key, at in stored.items() if at is not None and not self._is_expired(at)}
+
     def holds(self, entry: Entry) -> bool:
-        return self._is_there(entry, self._ask(self._asking_when(entry)))
+        return self._is_there(entry, self._ask(self._asking_when(entry.digest)))
 
     async def aholds(self, entry: Entry) -> bool:
-        return self._is_there(entry, await self._aask(self._asking_when(entry)))
+        return self._is_there(entry, await self._aask(self._asking_when(entry.digest)))
 
     def touch(self, key: Key) -> None:
         self._uses.note(key_digest(key), self.clock())
@@ -237,8 +245,8 @@ class RedisCache(LimitedCache):
             new = [("ZREM", self._index, digest), unlisted]
         return [("MULTI",), ("UNLINK", name), *new, ("EXEC",)]
 
-    def _asking_when(self, entry: Entry) -> Command:
-        return ("HGET", self._name_of(_hex(entry.digest)), "stored")
+    def _asking_when(self, digest: bytes) -> Command:
+        return ("HGET", self._name_of(_hex(digest)), "stored")
 
     def _is_there(self, entry: Entry, stored: bytes | None) -> bool:
         return moment(stored) == entry.stored and not self._is_expired(entry.stored)
@@ -248,23 +256,26 @@ class RedisCache(LimitedCache):
 
         - `with_hits`: the hits noted here are counted before it. Otherwise they are when it's time.
         """
-        ahead = self._counting(with_hits)
-        return self._answer(self._server.ask([*ahead, *commands])[len(ahead) :])
+        return self._ask_all(commands, with_hits)[-1]
 
     async def _aask(self, *commands: Command, with_hits: bool = False) -> Any:
         ahead = self._counting(with_hits)
-        return self._answer((await self._server.aask([*ahead, *commands]))[len(ahead) :])
+        return self._checked((await self._server.aask([*ahead, *commands]))[len(ahead) :])[-1]
+
+    def _ask_all(self, commands: Sequence[Command], with_hits: bool = False) -> list[Any]:
+        ahead = self._counting(with_hits)
+        return self._checked(self._server.ask([*ahead, *commands])[len(ahead) :])
 
     def _counting(self, must: bool) -> list[Command]:
         return _count(self._uses, self._prefix) if must or self._uses.is_due(self.clock()) else []
 
-    def _answer(self, answers: list[Any]) -> Any:
-        last = answers[-1]
-        executed = last if isinstance(last, list) else []
-        for answer in (*answers, *executed):
-            if isinstance(answer, Exception):
-                raise self._server.error(answer) from answer
-        return last
+    def _checked(self, answers: list[Any]) -> list[Any]:
+        """The answers. Raises StoreError if one, or one of what was executed together, is an error."""
+        for answer in answers:
+            for one in answer if isinstance(answer, list) else (answer,):
+                if isinstance(one, Exception):
+                    raise self._server.error(one) from one
+        return answers
 
     # What takes several steps
 

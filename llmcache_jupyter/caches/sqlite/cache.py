@@ -24,6 +24,7 @@ from llmcache_jupyter.caches.sqlite.connections import Connections, Rows
 from llmcache_jupyter.caches.sqlite.inbox import RECEIVE, SOMETHING_WAITS, Clerk, waiting
 from llmcache_jupyter.caches.sqlite.log_index import Version
 from llmcache_jupyter.caches.sqlite.opening import HURRIED, PATIENT
+from llmcache_jupyter.caches.sqlite.place import shown_path
 from llmcache_jupyter.caches.sqlite.query import COUNT, as_count, count, find, id_range
 from llmcache_jupyter.caches.sqlite.rows import (
     COLUMNS,
@@ -115,9 +116,7 @@ class SQLiteCache(LimitedCache):
     @property
     def name(self) -> str:
         """The file's path, from the current folder where it is below it."""
-        with suppress(OSError, ValueError):  # elsewhere, or the current folder was removed
-            return str(self.path.relative_to(Path.cwd()))
-        return str(self.path)
+        return shown_path(self.path)
 
     def __repr__(self) -> str:
         return f"SQLiteCache({str(self.path)!r})"
@@ -171,21 +170,31 @@ class SQLiteCache(LimitedCache):
         return read(sql, {"digest": digest, "row": self._arrivals.row(digest, version, read)})
 
     def put(self, entry: Entry) -> int:
-        row = row_of(entry)
-        if self._limits.maxsize is None:
-            self._connections.store(RECEIVE, _values(row))
-            self._uses.drop(entry.digest)
-            self._clerk.arrived()
-            return 0
+        if self._limits.maxsize is not None:
+            return self.put_all([entry])
+        self._connections.store(RECEIVE, _values(row_of(entry)))
+        self._uses.drop(entry.digest)
+        self._clerk.arrived()
+        return 0
+
+    def put_all(self, entries: Iterable[Entry]) -> int:
+        rows = list(map(row_of, entries))
 
         def insert(writer: sqlite3.Connection) -> int:
             self._remove_expired(writer)
-            self._writes.insert(writer, row)
+            for row in rows:
+                self._writes.insert(writer, row)
             return self._evict(writer)
 
         evicted = self._change(insert)
         self._clerk.arrived()
         return evicted
+
+    def stored_when(self, keys: Iterable[Key]) -> dict[Key, float]:
+        version = self._connections.version()
+        found = {key: self._read(STORED, key_digest(key), version) for key in keys}
+        stored = {key: rows[0][0] for key, rows in found.items() if rows}
+        return {key: moment for key, moment in stored.items() if not self._is_expired(moment)}
 
     def touch(self, key: Key) -> None:
         if self._uses.note(key_digest(key), self.clock()):

@@ -25,6 +25,7 @@ Rows = list[tuple[Any, ...]]
 _READ_TIMEOUT, _STOP_TIMEOUT = 1.0, 1.0
 _LOOK_AGAIN = 1.0  # seconds
 _IDLE_READERS = 8
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 _LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
 
 
@@ -96,33 +97,48 @@ class Connections:
 
         - `patience`: seconds to wait for another process that writes.
         """
-        with self._write_lock:
+
+        def transaction(writer: sqlite3.Connection) -> T:
             try:
-                writer = self._open_writer(patience)
-                try:
-                    writer.execute("BEGIN IMMEDIATE")
-                    result = steps(writer)
-                    writer.execute("COMMIT")
-                finally:
-                    _roll_back(writer)
-            except sqlite3.Error as error:
-                raise store_error(error, self.path) from error
-        return result
+                writer.execute("BEGIN IMMEDIATE")
+                result = steps(writer)
+                writer.execute("COMMIT")
+                return result
+            finally:
+                _roll_back(writer)
+
+        return self._written(transaction, patience)
 
     @uses_sqlite
     def empty_log(self) -> None:
         """Have all of it in the file itself, where no other process is in the way."""
-        with self._write_lock, suppress(sqlite3.Error, StoreError):
-            emptied = self._open_writer(HURRIED).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            if emptied == [(0, 0, 0)]:
+        with self._write_lock, suppress(StoreError):
+            self._open_writer(HURRIED)
+            if self._has_emptied_log():
                 self._place.rest()
+
+    def _has_emptied_log(self) -> bool:
+        """Empty the log. Returns whether nobody was in the way."""
+        with suppress(sqlite3.Error):
+            writer = self._open_writer(self._patience)
+            return writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall() == [(0, 0, 0)]
+        return False
 
     @uses_sqlite
     def store(self, sql: str, parameters: Mapping[str, Any]) -> int | None:
         """Have one statement store a row: a transaction of its own. Returns the row's number."""
+        return self._written(lambda writer: writer.execute(sql, parameters).lastrowid, PATIENT)
+
+    def _written(self, transaction: Callable[[sqlite3.Connection], T], patience: float) -> T:
         with self._write_lock:
             try:
-                return self._open_writer().execute(sql, parameters).lastrowid
+                writer = self._open_writer(patience)
+                try:
+                    return transaction(writer)
+                except sqlite3.OperationalError as error:  # the log may be what fills the disk
+                    if error.sqlite_errorcode not in _FULL or not self._has_emptied_log():
+                        raise
+                    return transaction(self._open_writer(patience))
             except sqlite3.Error as error:
                 raise store_error(error, self.path) from error
 

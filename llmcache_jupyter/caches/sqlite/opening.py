@@ -22,7 +22,7 @@ HINTS = {
     sqlite3.SQLITE_READONLY: "it cannot be written to: make the file and its folder writable, or use a copy",
     sqlite3.SQLITE_PERM: "it cannot be opened: make the file and its folder readable and writable",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: is its folder there, readable and writable?",
-    sqlite3.SQLITE_FULL: "the disk is full: make room, or clear old entries",
+    sqlite3.SQLITE_FULL: "the disk is full: make room on it, or use another place",
     sqlite3.SQLITE_IOERR: "the disk failed or is full: make room, or use another place",
     sqlite3.SQLITE_CORRUPT: "it is damaged: move it away, and a new one is made",
     sqlite3.SQLITE_NOTADB: "it is no SQLite file: name another one",

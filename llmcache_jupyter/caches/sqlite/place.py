@@ -78,6 +78,14 @@ class Place:
         return False
 
 
+def shown_path(path: Path) -> str:
+    """The path, from the current folder where it is below that."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):  # elsewhere, or the current folder was removed
+        return str(path)
+
+
 def file_id(path: Path) -> FileId | None:
     """What tells the file at `path` from any other; None where there is none."""
     try:

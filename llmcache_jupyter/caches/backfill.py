@@ -1,0 +1,181 @@
+"""Backfill: what a TieredCache writes to its slow tier, and what waits to be written there."""
+
+from __future__ import annotations
+
+import threading
+
+from llmcache_jupyter.caches.base import run_in_executor
+from llmcache_jupyter.caches.entry import Entry, EntryCache
+from llmcache_jupyter.caches.front import Front
+from llmcache_jupyter.caches.guard import Guard
+from llmcache_jupyter.errors import EncodingError, InvalidSettingError
+
+_AT_ONCE, _CHARACTERS = 100, 200_000  # of prompts: what is long goes alone, and takes no others along
+_GIVE_UP = 3
+_PAUSE = 0.02  # seconds
+
+
+class Backfill:
+    """Writes entries of `front` to `slow`: each once, and none over one that was stored later.
+
+    - A call writes its own entry. What waits is written on a thread, as soon as `slow` is back; or, without
+      `background`, by the calls.
+    - What fails waits for all others. What fails three times while others could be written is given up: it
+      stays in `front`, and that is told.
+    """
+
+    def __init__(self, front: Front, slow: EntryCache, guard: Guard, *, background: bool) -> None:
+        self._front = front
+        self._slow = slow
+        self._guard = guard
+        self._background = background
+        self._alone = 0  # so many are written one by one
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    def write(self, entry: Entry, removals: int) -> int:
+        """Write an entry that is claimed, if `slow` is asked. Returns how many others had to go for it.
+
+        - `removals`: the front's, when the entry was put there.
+        """
+        if not self._guard.allows():
+            return 0
+        with self._guard:
+            try:
+                evicted = self._slow.put(entry)
+            except EncodingError as error:
+                if self._cannot_write(entry, error):
+                    self._slow.discard(entry.key)
+                return 0
+            self._note_written(entry, removals)
+            return evicted
+        self._front.note_failed(entry)
+        return 0
+
+    async def awrite(self, entry: Entry, removals: int) -> int:
+        """`write`, without blocking the event loop."""
+        if not self._guard.allows():
+            return 0
+        with self._guard:
+            try:
+                evicted = await self._slow.aput(entry)
+            except EncodingError as error:
+                if self._cannot_write(entry, error):
+                    await self._slow.adelete([entry.id])
+                return 0
+            if not self._front.note_written(entry):
+                await run_in_executor(self._correct, entry, removals)
+            return evicted
+        self._front.note_failed(entry)
+        return 0
+
+    def write_all(self, entries: list[Entry], removals: int) -> int:
+        """`write` many at once."""
+        if not self._guard.allows():
+            return 0
+        with self._guard:
+            try:
+                evicted = self._slow.put_all(entries)
+            except EncodingError:  # of which?
+                return sum(self.write(entry, removals) for entry in entries)
+            for entry in entries:
+                self._note_written(entry, removals)
+            return evicted
+        return 0
+
+    def wake(self) -> None:
+        """Have written what waits."""
+        if not self._background:
+            self.write_waiting(most=1)
+        elif self._thread is None or not self._thread.is_alive():
+            self._closing = threading.Event()
+            thread = threading.Thread(target=self._follow, name="llmcache-backfill", daemon=True)
+            thread.start()
+            self._thread = thread
+
+    def write_waiting(self, most: float = float("inf")) -> None:
+        """Write what waits, some at once and so many times, as long as `slow` takes it."""
+        while most > 0 and self._guard.allows() and self._write_some():
+            most -= 1
+
+    def close(self) -> None:
+        """End the thread, and `flush`."""
+        self._closing.set()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits now, whether `slow` was left alone or not; unless it fails for two of them."""
+        failures = 0
+        while self._front.waiting() and failures < 2:
+            if not self._write_some(is_told=True):
+                failures += 1
+
+    def _follow(self) -> None:
+        closing = self._closing
+        while self._front.waiting() and not closing.wait(self._guard.breaker.remaining or _PAUSE):
+            self.write_waiting()
+
+    def _write_some(self, *, is_told: bool = False) -> bool:
+        """Write some of what waits. Returns whether to go on.
+
+        - `is_told`: it is known that `slow` fails.
+        """
+        removals = self._front.removals
+        some = self._front.claim_some(1 if self._alone else _AT_ONCE, _CHARACTERS)
+        if not some:
+            return False
+        keys = [entry.key for entry in some]
+        try:
+            stored = self._slow.stored_when(keys)
+            latest = [one for one in some if stored.get(one.key, one.stored) <= one.stored]
+            self._slow.put_all(latest)
+            self._alone = max(0, self._alone - 1)
+            self._guard.worked()
+            for entry in some:
+                if entry in latest:
+                    self._note_written(entry, removals)
+                else:
+                    self._front.give_way(entry)
+        except Exception as error:
+            return self._failed(some, error, is_told)
+        finally:
+            self._front.release(keys)
+        return True
+
+    def _failed(self, some: list[Entry], error: Exception, is_told: bool) -> bool:
+        """What becomes of entries that were not written. Returns whether to go on."""
+        if isinstance(error, InvalidSettingError):
+            raise error
+        if len(some) > 1:  # which of them is it?
+            self._alone = len(some)
+            return True
+        (entry,) = some
+        if isinstance(error, EncodingError):
+            self._cannot_write(entry, error)
+            return True
+        times = self._front.note_failed(entry)
+        if times < _GIVE_UP:
+            self._guard.failed(error, is_news=times <= 1 and not is_told)
+            return False
+        told = f"one answer could not be written, though others could ({error}): it stays in memory"
+        self._cannot_write(entry, EncodingError(told))
+        return True
+
+    def _note_written(self, entry: Entry, removals: int) -> None:
+        if not self._front.note_written(entry):
+            self._correct(entry, removals)
+
+    def _correct(self, entry: Entry, removals: int) -> None:
+        """Have `slow` hold what `front` does, after another write, or a removal, overtook one."""
+        current = self._front.cache.get(entry.key)
+        if current is not None:
+            self._slow.put(current)
+            self._front.note_written(current)
+        elif self._front.removals != removals:  # and there was not only no room for it
+            self._slow.discard(entry.key)
+
+    def _cannot_write(self, entry: Entry, error: EncodingError) -> bool:
+        """Tell of it. Returns whether the entry is still the one under its key."""
+        is_current = self._front.note_unwritable(entry)
+        self._guard.tell(error)
+        return is_current
