@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 from stand_in import StandIn
 from traitlets.config import Config
 
-from llmcache_jupyter import InMemoryCache
+from llmcache_jupyter import CacheWarning, InMemoryCache, Session
+from llmcache_jupyter.notebook.magics import load
 from tests.caches.redis_server import RedisServer
 from tests.notebook.conftest import Notebook
 from tests.notebook.kernel import Kernel
@@ -48,6 +51,28 @@ class TestMagic:
         notebook.model()
         notebook.run("ask('one')")
         assert len(mine) == 1
+
+    @pytest.mark.parametrize("name", ["$lesson.sqlite", "{lesson}.sqlite", "$lesson.name.sqlite"])
+    def test_a_name_with_a_variable_in_it(self, notebook: Notebook, folder: Path, name: str) -> None:
+        notebook.shell.user_ns["lesson"] = "one"
+        notebook.run(f"%llmcache on --store {name}")
+        assert (folder / name.replace("$lesson", "one").replace("{lesson}", "one")).exists()
+
+    def test_names_that_no_file_can_have(self, notebook: Notebook) -> None:
+        with pytest.warns(CacheWarning, match="cannot be opened"):
+            assert notebook.run(f"%llmcache on --store {300 * 'x'}.sqlite").printed.startswith("LLM cache on")
+
+    @pytest.mark.parametrize("store", ["", "http://x", "redis://127.0.0.1:1/0?namespace="])
+    def test_a_setting_that_cannot_be(self, shell: InteractiveShell, session: Session, store: str) -> None:
+        shell.config.LLMCacheMagics.store = store
+        with pytest.raises(UsageError, match=r"store: .*Correct it in ipython_config\.py"):
+            load(shell, session)
+        shell.config.LLMCacheMagics.store = None
+        load(shell, session)
+
+    def test_a_setting_that_cannot_be_is_not_taken(self, notebook: Notebook) -> None:
+        notebook.run("%config LLMCacheMagics.store = 'http://x'")
+        assert notebook.run("%config LLMCacheMagics.store").value is None
 
     def test_mistakes(self, notebook: Notebook, folder: Path) -> None:
         assert notebook.fails("%llmcache on --store my_cache") == (
@@ -130,7 +155,7 @@ class TestKernels:
             yield "notes.sqlite"
         else:
             redis = RedisServer(tmp_path)
-            yield f"{redis.url}?namespace=team&timeout=30"
+            yield f"{redis.url}?namespace=team"
             redis.stop()
 
     def test_two_share_a_store_under_load(self, folder: Path, server: StandIn, store: str) -> None:

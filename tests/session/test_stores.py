@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -108,6 +109,25 @@ class TestFile:
         assert [ask(second, prompt) for prompt in "abcd"] == ["re: a", "re: b", "re: c", None]
         assert ask(first, "d") == "re: d"
         assert listed(first) == listed(second) == ["a", "b", "c", "d"]
+
+    def test_its_name_means_the_current_folder(
+        self, kernels: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for folder in ("a", "b"):
+            (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / "a")
+        session, _ = kernels.start(store="notes.sqlite")
+        ask(session, "a")
+        monkeypatch.chdir(tmp_path / "b")
+        session.activate()  # which names none
+        assert session.status().store == str(tmp_path / "a" / "notes.sqlite")
+        session.activate(store="notes.sqlite")
+        assert session.status().store == "notes.sqlite"
+        assert (tmp_path / "b" / "notes.sqlite").exists()
+        session.activate(store=None)
+        session.deactivate()
+        session.configure(store="later.sqlite")
+        assert session.status().store == "later.sqlite"
 
     def test_what_one_kernel_removes_no_other_serves(self, kernels: Kernels) -> None:
         first, _ = kernels.start(store="notes.sqlite")
@@ -448,3 +468,114 @@ class TestCaches:
         assert len(store) == 1
         assert session.clear(shared=True) == 1
         assert len(store) == 0
+
+
+class TestGivenCache:
+    """A cache that the user made, as the store."""
+
+    def test_it_keeps_its_own_limits(self, kernels: Kernels, tmp_path: Path, clock: FakeClock) -> None:
+        with SQLiteCache(tmp_path / "mine.sqlite", maxsize=2, policy="lru", ttl=60, clock=clock) as mine:
+            session, _ = kernels.start(maxsize=500)
+            session.activate(store=mine)
+            assert (mine.maxsize, mine.policy, mine.ttl) == (2, "lru", 60)
+            status = session.status()
+            assert (status.maxsize, status.policy, status.ttl) == (2, "lru", 60)
+            for prompt in "abc":
+                ask(session, prompt)
+            assert listed(session) == ["b", "c"]
+            session.activate(store=None)
+            assert (mine.maxsize, mine.ttl) == (2, 60)
+
+    def test_but_for_those_that_are_named(self, kernels: Kernels) -> None:
+        mine = InMemoryCache(maxsize=2, ttl=60)
+        session, _ = kernels.start(store=mine, maxsize=9)
+        assert (mine.maxsize, mine.ttl) == (9, 60)
+        session.activate(ttl="2m")
+        assert (mine.maxsize, mine.ttl) == (9, 120)
+
+
+class TestWaiting:
+    """Answers made while the store is away."""
+
+    def test_switching_off_writes_them(self, kernels: Kernels) -> None:
+        store = FailingCache("put")
+        session, _ = kernels.start(store=store)
+        with pytest.warns(CacheWarning):
+            ask(session, "a")
+        store.broken = set()
+        session.deactivate()
+        assert texts(store.entries().entries) == ["a"]
+
+    def test_so_does_leaving_the_store(self, kernels: Kernels) -> None:
+        store = FailingCache("put")
+        session, _ = kernels.start(store=store)
+        with pytest.warns(CacheWarning):
+            ask(session, "a")
+        store.broken = set()
+        session.activate(store=None)
+        assert texts(store.entries().entries) == ["a"]
+        assert ask(session, "a") == "re: a"
+
+    def test_so_does_python_s_end(self, tmp_path: Path) -> None:
+        path = tmp_path / "notes.sqlite"
+        SQLiteCache(path).close()
+        run = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", AWAY, str(path)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert (run.stdout, run.stderr) == ("5\n", "")
+        with SQLiteCache(path) as store:
+            assert sorted(texts(store.entries().entries)) == list("01234")
+
+
+AWAY = """
+import sqlite3, sys
+from llmcache_jupyter import Generation, Session
+session = Session()
+session.activate(store=sys.argv[1])
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+for number in range(5):
+    session.cache.lookup(str(number), "m")
+    session.cache.update(str(number), "m", [Generation("x")])
+other.execute("ROLLBACK")
+print(session.cache.backend.waiting)
+"""
+
+
+class TestHalfWay:
+    """What cannot be, or was interrupted, leaves everything as it was."""
+
+    def test_an_address_that_cannot_be(self, kernels: Kernels) -> None:
+        session = Session()
+        with pytest.raises(InvalidSettingError, match="namespace needs a name"):
+            session.activate(store="redis://127.0.0.1:1/0?namespace=", mode="refresh")
+        assert (session.active, session.mode, session.status().store) == (False, "on", None)
+        session.activate()
+        session.deactivate()
+
+    def test_an_interrupt(self, kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Interrupted(InMemoryCache):
+            def __len__(self) -> int:
+                raise KeyboardInterrupt
+
+        session = Session()
+        with pytest.raises(KeyboardInterrupt):
+            session.activate(store=Interrupted(), mode="refresh")
+        assert (session.active, session.mode, session.status().store) == (False, "on", None)
+        session.activate()
+        assert ask(session, "a") is None
+        assert ask(session, "a") == "re: a"
+        session.deactivate()
+
+
+class TestServer:
+    def test_a_maximum_is_that_of_memory(self, kernels: Kernels) -> None:
+        session, _ = kernels.start(store="redis://127.0.0.1:1/0", maxsize=5)
+        assert session.status().maxsize is None
+        assert session.status().notes[0] == (
+            "The store has no maximum: that of 5 entries is for this kernel's memory alone."
+        )
+        assert session.cache.backend.maxsize == 5  # type: ignore[attr-defined]
