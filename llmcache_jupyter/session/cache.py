@@ -166,8 +166,12 @@ class SessionCache(BaseCache):
             CacheMissError: the mode is replay.
         """
         mode, cell = current_scope()
-        if (mode or self.mode) == "replay":
-            self._unreachable(model, prompt, cell, INSTEAD[bypass])
+        mode = mode or self.mode
+        if mode == "off":
+            return
+        call = self._unreachable(model, prompt, cell, INSTEAD[bypass])
+        if mode == "replay":
+            self.events.emit(Miss(call.id, call.model, cell, call.at, "unreachable"))
             raise bypass_error(model, prompt, bypass)
         self.traps.bypassed(model, bypass)
 
@@ -241,11 +245,11 @@ class SessionCache(BaseCache):
         if call.mode == "replay":
             raise miss_error(missed)
 
-    def _unreachable(self, model: Any, prompt: str, cell: str | None, instead: str) -> None:
+    def _unreachable(self, model: Any, prompt: str, cell: str | None, instead: str) -> MissedCall:
         key, name, at = (prompt, spoken_name(model)), name_of(model), self._clock()
         call = MissedCall(entry_id(key), key, prompt, name, cell, at, "unreachable", instead)
         self.missed.add(call)
-        self.events.emit(Miss(call.id, name, cell, at, "unreachable"))
+        return call
 
     def _miss(self, call: _Call, reason: MissReason) -> MissedCall:
         off = reason == "off"

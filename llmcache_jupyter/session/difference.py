@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -212,8 +213,13 @@ def _of_parameters(old: Any, new: Any) -> str:
 
 def _of_prompts(old: str, new: str) -> Iterator[Difference]:
     was, now = serialised_chat(old), serialised_chat(new)
+    if (was is None) != (now is None):
+        forms = ["a text" if chat is None else "a chat" for chat in (was, now)]
+        yield Difference("prompt", forms[0], forms[1], f"the prompt {forms[0]} -> {forms[1]}")
     if was is None or now is None:
-        yield _of_texts("prompt", "the prompt", messages(old)[-1].text, messages(new)[-1].text)
+        said = messages(old)[-1].text, messages(new)[-1].text
+        if said[0] != said[1] or was is now:
+            yield _of_texts("prompt", "the prompt", *said)
         return
     said_before, said_now = messages(old), messages(new)
     first = _count_equal(was, now)
@@ -277,7 +283,15 @@ def _excerpts(old: str, new: str) -> tuple[str, str]:
     pieces = _excerpt(old, near), _excerpt(new, near)
     if pieces[0] == pieces[1]:  # in white space, then, which is to be seen
         return _excerpt(old, near, _SEEN), _excerpt(new, near, _SEEN)
+    if _plainly(pieces[0]) == _plainly(pieces[1]):  # to the eye they are the same
+        return ascii(pieces[0])[1:-1], ascii(pieces[1])[1:-1]
     return pieces
+
+
+def _plainly(text: str) -> str:
+    """The text as it looks: without what has no width, and accents as parts of their letters."""
+    seen = "".join(one for one in text if unicodedata.category(one) != "Cf")
+    return unicodedata.normalize("NFC", seen)
 
 
 def _excerpt(text: str, place: int, marks: dict[int, str] | None = None) -> str:

@@ -66,7 +66,7 @@ def _own_reason(call: MissedCall) -> str | None:
     if call.reason == "refresh":
         return "Mode refresh: the model was asked anew, whatever was stored."
     if call.reason == "unreachable":
-        return f"Mode replay, and the call could not reach the cache. {call.error} to have it replayed."
+        return f"The call did not reach the cache. {call.error} to have it answered from there."
     if call.reason == "failed":
         return f"The store failed ({call.error or 'no details'}), so it could not answer."
     return None if call.fate is None else call.fate.in_words(call.at)

@@ -38,6 +38,7 @@ class Saved:
     """What a save wrote: `entries` lines.
 
     - `redacted`: how many of them a credential was taken out of. These answer no call any more.
+    - `redacted_ids`: which these are, the first ten.
     - `gone`: how many entries were used, and are no longer in the cache.
     - `unwritable`: why an entry could not be written, and how many there are.
     """
@@ -45,6 +46,7 @@ class Saved:
     path: str
     entries: int
     redacted: int = 0
+    redacted_ids: tuple[str, ...] = ()
     gone: int = 0
     unwritable: dict[str, int] = field(default_factory=dict)
 
@@ -104,7 +106,8 @@ def save(
         for key, one in known.items()
         if (ids is None or one in ids) and (model is None or model_name(key[1]) == model)
     ]
-    entries = redacted = 0
+    entries = 0
+    redacted: list[str] = []
     unwritable: dict[str, int] = {}
     with _replacing(target, path) as write:
         for key in progress(sorted(keys, key=_place), len(keys), "saving"):
@@ -118,11 +121,12 @@ def save(
                 continue
             write(line.text)
             entries += 1
-            redacted += line.is_redacted
+            if line.is_redacted:
+                redacted.append(entry.id)
         if not entries:
             why = next(iter(unwritable), "the cache holds no such entry")
             raise StoreError(f"There is nothing to save: {why}. {path} was not written.")
-    return Saved(str(path), entries, redacted, gone, unwritable)
+    return Saved(str(path), entries, len(redacted), tuple(redacted[:_REASONS]), gone, unwritable)
 
 
 def read(path: str | PathLike[str], *, progress: Progress = quietly, longest: int = MAX_LINE) -> Recording:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from llmcache_jupyter.views.format import count
@@ -18,7 +18,7 @@ def saved_text(saved: Saved) -> str:
     if saved.redacted:
         notes.append(
             f"{count(saved.redacted, 'entry', 'entries')} cannot be replayed: what looks like a credential "
-            "was taken out."
+            f"was taken out ({_some(saved.redacted_ids, saved.redacted)})."
         )
     for why, number in saved.unwritable.items():
         notes.append(f"{count(number, 'entry', 'entries')} could not be written: {why}.")
@@ -26,6 +26,11 @@ def saved_text(saved: Saved) -> str:
         were = "was used and is" if saved.gone == 1 else "were used and are"
         notes.append(f"{count(saved.gone, 'entry', 'entries')} {were} no longer in the cache.")
     return _text([f"{count(saved.entries, 'entry', 'entries')} saved to {saved.path}"], notes)
+
+
+def _some(ids: Sequence[str], number: int) -> str:
+    shown = ids[:3]
+    return ", ".join([*shown, *(["…"] if number > len(shown) else [])])
 
 
 def loaded_text(loaded: Loaded) -> str:

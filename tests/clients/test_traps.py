@@ -716,6 +716,16 @@ class TestCallsThatReachNoCache:
         (note,) = session.status().notes
         assert "`.stream`" in note
 
+    def test_why_explains_it_though_it_is_no_miss(self, chat: ChatOpenAI, session: Session) -> None:
+        chat.invoke("Ho")
+        list(chat.stream("Hi"))
+        for what in (None, "Hi"):
+            assert session.why(what).reason == (
+                "The call did not reach the cache. LangChain caches no `.stream` or `.astream`: use "
+                "`.invoke` or `.ainvoke` to have it answered from there."
+            )
+        assert session.status().counts.misses == 1
+
     def test_astream(self, session: Session, run: Run) -> None:
         async def ask() -> None:
             async for _ in Streaming().astream("Hi"):
@@ -826,8 +836,8 @@ class TestCallsThatReachNoCache:
         assert why.call is not None
         assert why.call.model == "stand-in"
         assert why.reason == (
-            "Mode replay, and the call could not reach the cache. It has `cache=False`: leave that out to "
-            "have it replayed."
+            "The call did not reach the cache. It has `cache=False`: leave that out to have it answered from "
+            "there."
         )
 
     def test_off_lets_them_through_in_replay(

@@ -70,10 +70,12 @@ class TestSave:
 
     def test_what_was_left_out_is_told(self, filled: Notebook) -> None:
         filled.run(f"ask('My key is {SECRET}.')")
+        (held,) = filled.session.lookup(f"My key is {SECRET}.")
         filled.session.delete(filled.session.lookup(COUNTRIES[0])[0].id)
         assert filled.run("%llmcache save lesson.jsonl --used").printed == (
             "3 entries saved to lesson.jsonl\n"
-            "  ! 1 entry cannot be replayed: what looks like a credential was taken out.\n"
+            "  ! 1 entry cannot be replayed: what looks like a credential was taken out "
+            f"({held.id}).\n"
             "  ! 1 entry was used and is no longer in the cache.\n"
         )
         assert SECRET not in Path("lesson.jsonl").read_text()

@@ -141,6 +141,18 @@ class TestPrompts:
         (found,) = differences(("a b\n\n  c", "x"), ("a b\n\tc", "x"))
         assert (found.old, found.new) == ("a·b↵↵··c", "a·b↵→c")
 
+    @pytest.mark.parametrize("other", ["cafe\u0301", "ca\u200bf\xe9", "\ufeffcaf\xe9"])
+    def test_what_looks_alike_is_told_apart(self, other: str) -> None:
+        (found,) = differences(("caf\xe9", "x"), (other, "x"))
+        assert (found.old, found.new) == ("caf\\xe9", ascii(other)[1:-1])
+
+    def test_a_chat_and_a_text(self) -> None:
+        chat = dumps([HumanMessage("Hi")])
+        assert words("x", "x", prompts=(chat, "Hi")) == ["the prompt a chat -> a text"]
+        assert words("x", "x", prompts=("Ho", chat)) == [
+            "the prompt a text -> a chat", "the prompt differs at character 2"
+        ]  # fmt: skip
+
     def test_a_short_excerpt_of_a_long_one(self) -> None:
         (found,) = differences(("a " * 500 + "one" + " b" * 500, ""), ("a " * 500 + "two" + " b" * 500, ""))
         assert found.words == "the prompt differs at character 1001"
