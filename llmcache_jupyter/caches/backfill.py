@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import Entry, EntryCache
@@ -12,7 +14,7 @@ from llmcache_jupyter.errors import EncodingError, InvalidSettingError
 
 _AT_ONCE, _CHARACTERS = 100, 200_000  # of prompts: what is long goes alone, and takes no others along
 _GIVE_UP = 3
-_PAUSE = 0.02  # seconds
+_PAUSE = 0.05  # seconds
 
 
 class Backfill:
@@ -31,7 +33,7 @@ class Backfill:
         self._background = background
         self._alone = 0  # so many are written one by one
         self._thread: threading.Thread | None = None
-        self._closing = threading.Event()
+        self._is_closed = False
 
     def write(self, entry: Entry, removals: int) -> int:
         """Write an entry that is claimed, if `slow` is asked. Returns how many others had to go for it.
@@ -88,7 +90,7 @@ class Backfill:
         if not self._background:
             self.write_waiting(most=1)
         elif self._thread is None or not self._thread.is_alive():
-            self._closing = threading.Event()
+            self._is_closed = False
             thread = threading.Thread(target=self._follow, name="llmcache-backfill", daemon=True)
             thread.start()
             self._thread = thread
@@ -100,7 +102,7 @@ class Backfill:
 
     def close(self) -> None:
         """End the thread, and `flush`."""
-        self._closing.set()
+        self._is_closed = True
         self.flush()
 
     def flush(self) -> None:
@@ -111,8 +113,9 @@ class Backfill:
                 failures += 1
 
     def _follow(self) -> None:
-        closing = self._closing
-        while self._front.waiting() and not closing.wait(self._guard.breaker.remaining or _PAUSE):
+        # by looking again and again: what threads wait with may be locked in a forked child
+        while self._front.waiting() and not self._is_closed:
+            time.sleep(_PAUSE)
             self.write_waiting()
 
     def _write_some(self, *, is_told: bool = False) -> bool:
@@ -127,15 +130,14 @@ class Backfill:
         keys = [entry.key for entry in some]
         try:
             stored = self._slow.stored_when(keys)
-            latest = [one for one in some if stored.get(one.key, one.stored) <= one.stored]
+            latest = [one for one in some if one.stored >= stored.get(one.key, one.stored)]
             self._slow.put_all(latest)
             self._alone = max(0, self._alone - 1)
             self._guard.worked()
+            for entry in latest:
+                self._note_written(entry, removals)
             for entry in some:
-                if entry in latest:
-                    self._note_written(entry, removals)
-                else:
-                    self._front.give_way(entry)
+                self._front.give_way(entry)  # those that are older than what was there
         except Exception as error:
             return self._failed(some, error, is_told)
         finally:
@@ -151,7 +153,9 @@ class Backfill:
             return True
         (entry,) = some
         if isinstance(error, EncodingError):
-            self._cannot_write(entry, error)
+            if self._cannot_write(entry, error):
+                with suppress(Exception):
+                    self._slow.discard(entry.key)
             return True
         times = self._front.note_failed(entry)
         if times < _GIVE_UP:

@@ -71,10 +71,9 @@ _codes: WeakKeyDictionary[type, _Known] = WeakKeyDictionary()
 
 
 def code_of(part: type | FunctionType) -> Code | None:
-    """A digest of the code that the notebook, or a module beside it, gives a class or a function.
+    """A digest of the code that the notebook, or a module beside it, gives a class; None where none does.
 
-    - None where none does; a function has one wherever it comes from.
-
+    - A function has one wherever it comes from.
     - Comments and layout make no difference, and neither does running the cell or loading the module again.
     - What its methods keep is part of it: default values, variables of the function around them. Where no
       data stands for that, it is `{"<object>": digest}`, of this class object alone.
