@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.ui.extension_page import BLOCKING, LOAD, MODEL, ExtensionPage, filled
 from tests.ui.notebook_page import NotebookPage
@@ -25,6 +25,11 @@ put("a picture", "![seen](http://192.0.2.1/seen.png) <b style='background: url(h
 put("a button", "<button data-commandlinker-command='apputils:reset'>Read on</button>", 6)
 put("a link", "[here](javascript:window.harmed=1)", 7)
 """
+
+
+def country(row: Locator) -> str:
+    """The country that a row's prompt asks about."""
+    return "Kenya" if "Kenya" in row.inner_text() else "France"
 
 
 def test_the_panel_answers_while_a_long_cell_runs(
@@ -144,11 +149,10 @@ def test_keyboard_only(open_cells: OpenCells, extension: ExtensionPage) -> None:
     extension.list.focus()
     keyboard.press("ArrowDown")
     expect(extension.rows.first).to_have_attribute("aria-selected", "true")
-    expect(extension.detail).to_contain_text(
-        "Kenya" if "Kenya" in extension.rows.first.inner_text() else "France"
-    )
+    expect(extension.detail).to_contain_text(country(extension.rows.first))
     keyboard.press("End")
     expect(extension.rows.last).to_have_attribute("aria-selected", "true")
+    expect(extension.detail).to_contain_text(country(extension.rows.last))  # it replaces the other
     keyboard.press("Tab")
     expect(extension.button("Go to cell [3]").or_(extension.button("Go to cell [4]"))).to_be_focused()
     keyboard.press("Escape")
