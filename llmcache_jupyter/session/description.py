@@ -12,6 +12,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
+from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -21,12 +22,19 @@ from llmcache_jupyter.session.function_code import kept_by
 
 _DEEPEST = 8
 _MOST = 2000
-_WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "pathlib", "fractions"})
+_WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "fractions"})
 _HEAP_TYPE = 1 << 9
 # as lists of what is in them, in its order
 _COLLECTIONS: dict[type, Callable[[Any], list[Any]]] = {
     **dict.fromkeys((deque, array, bytearray), list),
     **dict.fromkeys((OrderedDict, defaultdict), lambda value: [[*item] for item in value.items()]),
+}
+_TEXTS: dict[type, Callable[[Any], str]] = {
+    bytes: lambda value: hashlib.blake2b(value, digest_size=8).hexdigest(),
+    re.Pattern: lambda value: f"{value.pattern!r} {value.flags}",
+    logging.Logger: lambda value: value.name,
+    str: str.__str__,
+    PurePath: PurePath.as_posix,  # its class is another one on Windows, and in Python 3.13
 }
 
 Opaque = Callable[[Any], str]
@@ -113,7 +121,7 @@ class Description:
         if isinstance(value, Enum):
             return self._with_code(value, {f"<{name}>": value.name, "value": below(value.value)})
         if (text := text_of(value)) is not None:
-            return {f"<{name}>": text}
+            return {"<path>" if isinstance(value, PurePath) else f"<{name}>": text}
         return self._of_fields(name, value, below)
 
     def _of_fields(self, name: str, value: Any, below: Below) -> Any:
@@ -167,14 +175,9 @@ def _of_name(name: str, value: Any, below: Below, is_callers: Callable[[str, Any
 
 def text_of(value: Any) -> str | None:
     """The text that stands for a value of a simple kind; None where it is of no such kind."""
-    if isinstance(value, bytes):
-        return hashlib.blake2b(value, digest_size=8).hexdigest()
-    if isinstance(value, re.Pattern):
-        return f"{value.pattern!r} {value.flags}"
-    if isinstance(value, logging.Logger):
-        return value.name
-    if isinstance(value, str):
-        return str.__str__(value)
+    for kind, text in _TEXTS.items():
+        if isinstance(value, kind):
+            return text(value)
     if isinstance(value, int | float | range) or type(value).__module__ in _WRITTEN_IN_FULL:
         return repr(value)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import linecache
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ class Notebook:
 
     def run(self, *cells: str) -> None:
         for cell in cells:
-            exec(compile(cell, "<cell>", "exec", dont_inherit=True), self.names)
+            exec(compile(cell, f"<cell {cell}>", "exec", dont_inherit=True), self.names)
 
     def ask(self) -> str:
         return str(self.names["mine"].invoke("Hi"))
@@ -203,7 +204,7 @@ KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
         "{Say().it()}",
     ),
     "layout": (
-        "def say(a=1,  b=2):\n        # of both\n\n        return (a +\n   b)",
+        "def say(a=1,  b=2):\n        # of both\n\n        return  (a+b)",
         lambda notebook: notebook.run("def say(a=1, b=2):\n    return (a + b)"),
         "{say()}",
     ),
@@ -229,6 +230,18 @@ def test_what_makes_no_other_model(cell: str, change: Callable[[Notebook], None]
     assert (notebook.ask(), notebook.asked) == (first, 1)
     again = Notebook(cell, answer=answer)
     assert (again.ask(), again.asked) == (first, 0)
+
+
+def test_the_layout_of_a_cell_whose_source_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = (
+        "def say(a=1,\n        b=2):\n    # of both\n\n    return (a +\n      b)\n",
+        "def say(a=1, b=2):\n    return (a + b)\n",
+    )
+    for cell in cells:
+        lines = cell.splitlines(keepends=True)
+        monkeypatch.setitem(linecache.cache, f"<cell {cell}>", (len(cell), None, lines, f"<cell {cell}>"))
+    one, other = (Notebook(cell, answer="{say()}") for cell in cells)
+    assert (one.ask(), one.asked, other.ask(), other.asked) == ("3", 1, "3", 0)
 
 
 INSTALLED = """

@@ -7,7 +7,7 @@ import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +102,13 @@ class Holding(Own):
     def held(self) -> Any:
         part = self.part() if callable(self.part) else self.part
         return part.say() if hasattr(part, "say") else part
+
+
+def test_a_path_is_the_same_on_every_platform() -> None:
+    assert ask(Holding(part=PurePosixPath("notes/one"))) == str(Path("notes/one"))
+    assert ask(Holding(part=PureWindowsPath("notes/one"))) == str(Path("notes/one"))
+    assert ask(Holding(part=PurePosixPath("notes/two"))) == str(Path("notes/two"))
+    assert len(ASKED) == 2
 
 
 @pytest.mark.parametrize(
