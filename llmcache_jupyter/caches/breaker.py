@@ -24,6 +24,7 @@ class Breaker:
         self._lock = new_lock()
         self._pause = 0.0
         self._until = 0.0
+        self._is_tried = False
         self.is_open = False
 
     @property
@@ -39,17 +40,24 @@ class Breaker:
             if self.remaining > 0:
                 return False
             self._until = self._timer() + self._pause
+            self._is_tried = True
             return True
 
     def worked(self) -> None:
         """It answered: ask freely again."""
         with self._lock:
             self._pause = 0.0
-            self.is_open = False
+            self.is_open = self._is_tried = False
 
     def failed(self) -> None:
-        """It failed: pause, for longer than the last time."""
+        """It failed: pause, for longer than the last time.
+
+        - Those that were asking when the pause began failed of the same: for them it is no longer.
+        """
         with self._lock:
+            if self.is_open and not self._is_tried:
+                return
+            self._is_tried = False
             self._pause = min(max(SHORTEST, 2 * self._pause), LONGEST)
             self._until = self._timer() + self._pause
             self.is_open = True

@@ -49,6 +49,7 @@ def test_the_pause_grows_to_its_longest_and_begins_anew() -> None:
     breaker = Breaker(clock)
     pauses = []
     for _ in range(8):
+        assert breaker.allows()
         breaker.failed()
         pauses.append(breaker.remaining)
         clock.advance(breaker.remaining)
@@ -56,3 +57,16 @@ def test_the_pause_grows_to_its_longest_and_begins_anew() -> None:
     breaker.worked()
     breaker.failed()
     assert breaker.remaining == SHORTEST
+
+
+def test_what_fails_for_many_at_once_fails_once() -> None:
+    clock = FakeClock()
+    breaker = Breaker(clock)
+    for _ in range(20):
+        breaker.failed()
+        clock.advance(0.01)
+    assert breaker.remaining < SHORTEST
+    clock.advance(SHORTEST)
+    assert breaker.allows()
+    breaker.failed()
+    assert breaker.remaining == 2 * SHORTEST
