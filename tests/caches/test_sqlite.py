@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,7 @@ from llmcache_jupyter.caches import Entry, EntryCache, Query
 from llmcache_jupyter.caches.entry import SortColumn
 from llmcache_jupyter.caches.selection import SORT_COLUMNS, select
 from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.caches.sqlite.opening import PATIENT
 from llmcache_jupyter.caches.sqlite.query import find
 from llmcache_jupyter.session.cache import SessionCache
 from tests.caches.contract import CacheContract, FakeClock, InterfaceContract, answer, chat, entry, texts
@@ -387,6 +389,21 @@ class TestHits:
         for _ in range(1_000):
             assert await cache.alookup(*entry().key) == answer()
         assert other.entries().entries[0].hits == 1_000
+
+
+class TestLocked:
+    def test_many_wait_no_longer_than_one(self, make: Make, path: Path) -> None:
+        cache = make()
+        cache.put(entry())
+        blocked = sqlite3.connect(path, isolation_level=None)
+        blocked.execute("BEGIN IMMEDIATE")
+        begin = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            errors = [pool.submit(cache.put, entry(f"q{number}")).exception for number in range(8)]
+            assert all(isinstance(error(), StoreError) for error in errors)
+        assert time.monotonic() - begin < 2 * PATIENT
+        blocked.close()
+        cache.put(entry("q"))
 
 
 class TestLoop:

@@ -61,6 +61,7 @@ class Connections:
         self._is_stopped = self._has_write_lock = False
         self._busy: set[int] = set()  # threads that read
         self._patience = PATIENT
+        self._failures = 0  # of writing
         self._writer: sqlite3.Connection | None = None
         self._shared_lock = shared_lock(path)
         self._readers: list[sqlite3.Connection] = []
@@ -130,7 +131,10 @@ class Connections:
         return self._written(lambda writer: writer.execute(sql, parameters).lastrowid, PATIENT)
 
     def _written(self, transaction: Callable[[sqlite3.Connection], T], patience: float) -> T:
+        failures = self._failures
         with self._write_lock:
+            if self._failures != failures:  # whoever was before waited, and in vain
+                patience = HURRIED
             try:
                 writer = self._open_writer(patience)
                 try:
@@ -139,7 +143,10 @@ class Connections:
                     if error.sqlite_errorcode not in _FULL or not self._has_emptied_log():
                         raise
                     return transaction(self._open_writer(patience))
-            except sqlite3.Error as error:
+            except (sqlite3.Error, StoreError) as error:
+                self._failures += 1
+                if isinstance(error, StoreError):
+                    raise
                 raise store_error(error, self.path) from error
 
     @uses_sqlite
