@@ -8,7 +8,7 @@ from os import PathLike
 
 from llmcache_jupyter.caches import EntryCache, InMemoryCache, Query
 from llmcache_jupyter.caches.foreign import ForeignCache
-from llmcache_jupyter.caches.guard import OnFailure, OnRecovery
+from llmcache_jupyter.caches.guard import OnFailure, OnRecovery, Operation
 from llmcache_jupyter.caches.limits import LimitedCache, Limits
 from llmcache_jupyter.caches.tiered import TieredCache
 from llmcache_jupyter.errors import StoreError
@@ -42,6 +42,7 @@ class Storage:
         self._memory = InMemoryCache(clock=clock)
         self._spec: StoreSpec | None = None
         self._store: EntryCache | None = None
+        self._heard: object = None  # stands for the tiers whose failures are told
         self.backend: LimitedCache = self._memory
         self.problem: str | None = None
         on_switch(self.backend)
@@ -61,7 +62,8 @@ class Storage:
 
         - The store that is open already stays open. What memory alone held goes into a store, and so does
           what the one before could not be given; what came from it does not.
-        - `on_leave` is called when the new one is open: how the one before failed is past.
+        - `on_leave` is called when the new one is open: how the one before failed is past, and what still
+          asks it tells nothing.
         - `on_switch` is told the new backend as soon as it has all that. Then the store before is closed.
         - Returns how many entries were in a store that was opened, or None: none was, or it cannot tell.
 
@@ -72,7 +74,7 @@ class Storage:
         if spec == self._spec:
             return None
         if spec is None:
-            self._on_leave()
+            self._leave(None)
             self._switch(self._memory, self._memory, None, None)
             return None
         try:
@@ -80,16 +82,43 @@ class Storage:
         except StoreError as error:
             self.problem = str(error)
             raise
-        self._on_leave()
-        earlier, restored = self.backend, self._count(store)
+        heard, restored = self._heard, self._count(store)
+        try:
+            self._fill_and_switch(spec, store, progress)
+        except BaseException:  # an interrupt, before there was another one
+            if self._spec != spec:
+                self._heard = heard
+            raise
+        return restored
+
+    def _fill_and_switch(self, spec: StoreSpec, store: EntryCache, progress: Progress) -> None:
+        earlier = self.backend
         fast = InMemoryCache(
             maxsize=earlier.maxsize, policy=earlier.policy, ttl=earlier.ttl, clock=self._clock
         )
-        tiers = TieredCache(fast, store, on_failure=self._on_failure, on_recovery=self._on_recovery)
+        tiers = self._tiers(fast, store)
         _hand_over(earlier, tiers, progress)
         self._switch(tiers, fast, spec, store)
         _hand_over(earlier, tiers, progress)  # what came meanwhile
-        return restored
+
+    def _tiers(self, fast: InMemoryCache, store: EntryCache) -> TieredCache:
+        """The tiers whose failures are told from now on."""
+        me = object()
+
+        def on_failure(operation: Operation, error: Exception) -> None:
+            if self._heard is me:
+                self._on_failure(operation, error)
+
+        def on_recovery(operation: Operation) -> None:
+            if self._heard is me:
+                self._on_recovery(operation)
+
+        self._leave(me)
+        return TieredCache(fast, store, on_failure=on_failure, on_recovery=on_recovery)
+
+    def _leave(self, heard: object) -> None:
+        self._heard = heard
+        self._on_leave()
 
     def flush(self) -> None:
         """Write what waits for a store that was away."""

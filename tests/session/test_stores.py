@@ -20,7 +20,7 @@ from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.tracers import context  # noqa: F401 (else a session waits for its import)
 
 from llmcache_jupyter import InMemoryCache, SQLiteCache
-from llmcache_jupyter.caches import Generation, Query
+from llmcache_jupyter.caches import Entry, Generation, Query
 from llmcache_jupyter.errors import CacheWarning, InvalidSettingError
 from llmcache_jupyter.session.events import Event, Failed, Miss
 from llmcache_jupyter.session.session import Activation, Session
@@ -371,6 +371,10 @@ class TestAddress:
         assert session.status().maxsize is None
 
 
+def _interrupted(_: Any) -> Any:
+    raise KeyboardInterrupt
+
+
 class TestFailing:
     def test_it_costs_no_answer_and_is_told_once(self, kernels: Kernels) -> None:
         store = FailingCache("get", "put", "touch", "entries", "len")
@@ -398,6 +402,33 @@ class TestFailing:
             asked_of(session, FailingCache("get"), "c")
         session.activate(store=None)
         assert complaints(session) == (None, ())
+
+    @pytest.mark.parametrize("after", [None, "notes.sqlite"])
+    def test_a_call_on_its_way_to_the_one_before_tells_nothing(
+        self, kernels: Kernels, after: str | None
+    ) -> None:
+        store = FailingCache()
+        session, _ = kernels.start(store=store)
+        before = session.cache.backend
+        session.activate(store=after)
+        store.broken = {"put", "get"}
+        before.put(Entry(("a", X), answer("a"), 1.0))
+        before.get(("b", X))
+        assert complaints(session) == (None, ())
+
+    def test_the_one_that_stays_goes_on_telling(
+        self, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = FailingCache()
+        session, _ = kernels.start(store=store)
+        ask(session, "a")
+        with monkeypatch.context() as patch:
+            patch.setattr("llmcache_jupyter.session.storage.TieredCache.alone", _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                session.activate(store="notes.sqlite")
+        store.broken = {"get", "put"}
+        with pytest.warns(CacheWarning, match="disk full"):
+            ask(session, "b")
 
     def test_a_second_outage_is_told_like_the_first(self, kernels: Kernels, clock: FakeClock) -> None:
         session, _ = kernels.start()
