@@ -7,18 +7,18 @@ import time
 from contextlib import suppress
 
 from llmcache_jupyter.caches.base import run_in_executor
-from llmcache_jupyter.caches.entry import Entry, EntryCache
+from llmcache_jupyter.caches.entry import Entry, EntryCache, Key
 from llmcache_jupyter.caches.front import Front
 from llmcache_jupyter.caches.guard import Guard
 from llmcache_jupyter.errors import EncodingError, InvalidSettingError
 
 _AT_ONCE, _CHARACTERS = 100, 200_000  # of prompts: what is long goes alone, and takes no others along
 _GIVE_UP = 3
-_PAUSE = 0.05  # seconds
+_PAUSE, _LONG = 0.05, 2.0  # seconds
 
 
 class Backfill:
-    """Writes entries of `front` to `slow`: each once, and none over one that was stored later.
+    """Writes entries of `front` to `slow`: each once, in order, and none over one that was stored later.
 
     - A call writes its own entry. What waits is written on a thread, as soon as `slow` is back; or, without
       `background`, by the calls.
@@ -35,26 +35,18 @@ class Backfill:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def write(self, entry: Entry, removals: int) -> int:
-        """Write an entry that is claimed, if `slow` is asked. Returns how many others had to go for it.
-
-        - `removals`: the front's, when the entry was put there.
-        """
+    def write(self, entry: Entry) -> int:
+        """Write an entry that is claimed, if `slow` is asked. Returns how many others had to go for it."""
         if not self._guard.allows():
             return 0
         with self._guard:
-            try:
-                evicted = self._slow.put(entry)
-            except EncodingError as error:
-                if self._cannot_write(entry, error):
-                    self._slow.discard(entry.key)
-                return 0
-            self._note_written(entry, removals)
+            evicted = self._put(entry)
+            self._catch_up(entry.key)
             return evicted
         self._front.note_failed(entry)
         return 0
 
-    async def awrite(self, entry: Entry, removals: int) -> int:
+    async def awrite(self, entry: Entry) -> int:
         """`write`, without blocking the event loop."""
         if not self._guard.allows():
             return 0
@@ -66,22 +58,23 @@ class Backfill:
                     await self._slow.adelete([entry.id])
                 return 0
             if not self._front.note_written(entry):
-                await run_in_executor(self._correct, entry, removals)
+                await run_in_executor(self._catch_up, entry.key)
             return evicted
         self._front.note_failed(entry)
         return 0
 
-    def write_all(self, entries: list[Entry], removals: int) -> int:
+    def write_all(self, entries: list[Entry]) -> int:
         """`write` many at once."""
-        if not self._guard.allows():
+        if not entries or not self._guard.allows():
             return 0
         with self._guard:
             try:
                 evicted = self._slow.put_all(entries)
             except EncodingError:  # of which?
-                return sum(self.write(entry, removals) for entry in entries)
+                return sum(map(self.write, entries))
             for entry in entries:
-                self._note_written(entry, removals)
+                self._front.note_written(entry)
+                self._catch_up(entry.key)
             return evicted
         return 0
 
@@ -106,11 +99,21 @@ class Backfill:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits now, whether `slow` was left alone or not; unless it fails for two of them."""
-        failures = 0
-        while self._front.waiting() and failures < 2:
+        """Write what waits now, whether `slow` was left alone or not; unless it fails for two, or for long.
+
+        - What somebody else is writing meanwhile is waited for.
+        """
+        until = time.monotonic() + _LONG
+        failures, left = 0, len(self._front.waiting())
+        while left and failures < 2:
             if not self._write_some(is_told=True):
-                failures += 1
+                if self._front.is_claimed:
+                    time.sleep(_PAUSE)
+                else:
+                    failures += 1
+            before, left = left, len(self._front.waiting())
+            if left >= before and time.monotonic() > until:
+                return
 
     def _follow(self) -> None:
         # by looking again and again: what threads wait with may be locked in a forked child
@@ -123,25 +126,26 @@ class Backfill:
 
         - `is_told`: it is known that `slow` fails.
         """
-        removals = self._front.removals
-        some = self._front.claim_some(1 if self._alone else _AT_ONCE, _CHARACTERS)
-        if not some:
-            return False
-        keys = [entry.key for entry in some]
+        some: list[Entry] = []
         try:
-            stored = self._slow.stored_when(keys)
-            latest = [one for one in some if one.stored >= stored.get(one.key, one.stored)]
-            self._slow.put_all(latest)
+            self._front.claim_some(some, 1 if self._alone else _AT_ONCE, _CHARACTERS)
+            if not some:
+                return False
+            stored = self._slow.stored_when(entry.key for entry in some)
+            older = {one.key for one in some if one.stored < stored.get(one.key, one.stored)}
+            self._slow.put_all(one for one in some if one.key not in older)
             self._alone = max(0, self._alone - 1)
             self._guard.worked()
-            for entry in latest:
-                self._note_written(entry, removals)
             for entry in some:
-                self._front.give_way(entry)  # those that are older than what was there
+                if entry.key in older:
+                    self._front.give_way(entry)
+                else:
+                    self._front.note_written(entry)
+                self._catch_up(entry.key)
         except Exception as error:
             return self._failed(some, error, is_told)
         finally:
-            self._front.release(keys)
+            self._front.release([entry.key for entry in some])
         return True
 
     def _failed(self, some: list[Entry], error: Exception, is_told: bool) -> bool:
@@ -165,18 +169,27 @@ class Backfill:
         self._cannot_write(entry, EncodingError(told))
         return True
 
-    def _note_written(self, entry: Entry, removals: int) -> None:
-        if not self._front.note_written(entry):
-            self._correct(entry, removals)
+    def _put(self, entry: Entry) -> int:
+        try:
+            evicted = self._slow.put(entry)
+        except EncodingError as error:
+            if self._cannot_write(entry, error):
+                self._slow.discard(entry.key)
+            return 0
+        self._front.note_written(entry)
+        return evicted
 
-    def _correct(self, entry: Entry, removals: int) -> None:
-        """Have `slow` hold what `front` does, after another write, or a removal, overtook one."""
-        current = self._front.cache.get(entry.key)
-        if current is not None:
-            self._slow.put(current)
-            self._front.note_written(current)
-        elif self._front.removals != removals:  # and there was not only no room for it
-            self._slow.discard(entry.key)
+    def _catch_up(self, key: Key) -> None:
+        """Write what was stored under a claimed key while it was written; or remove it, as somebody did."""
+        while True:
+            newer, is_removed = self._front.next_for(key)
+            if newer is not None:
+                self._put(newer)
+            elif is_removed:
+                self._slow.discard(key)
+                self._front.note_removed(key)
+            else:
+                return
 
     def _cannot_write(self, entry: Entry, error: EncodingError) -> bool:
         """Tell of it. Returns whether the entry is still the one under its key."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
-from llmcache_jupyter.caches.entry import Entry, Key
+from llmcache_jupyter.caches.entry import Entry, Key, entry_id
 from llmcache_jupyter.caches.limits import LimitedCache
 from llmcache_jupyter.caches.locks import new_lock
 
@@ -14,9 +15,11 @@ _MOST_WAITING = 10_000
 class Front:
     """A cache, and what of it waits to be written elsewhere. Both change as one.
 
-    - Writing elsewhere is slow, so much may happen meanwhile. Who writes or removes there passes what
-      `writes` or `removals` was before, and learns whether the other one came between.
-    - Who is to write an entry claims it, and releases it then: nobody else writes it meanwhile.
+    - Who is to write an entry elsewhere claims its key, and releases it then. Meanwhile nobody else writes
+      under that key, so that what is written there lands in order: a later answer is left to the writer.
+    - So is a removal: until its writer has removed it, what is elsewhere under that key is as good as gone.
+    - Who reads or removes elsewhere passes what `changes` or `writes` was before, and learns whether a write
+      came between.
     - What waits is kept, whether the cache has room for it or not: of 10,000 entries, the latest.
     """
 
@@ -26,8 +29,9 @@ class Front:
         self.removals = 0
         # those in `cache` alone, in the order of their turns: the entry that is to be written, or None where
         # it cannot be
-        self._unwritten: dict[Key, Entry | None] = {}
-        self._claims: dict[Key, int] = {}
+        self._unwritten: OrderedDict[Key, Entry | None] = OrderedDict()
+        self._claims: set[Key] = set()
+        self._removed: set[Key] = set()
         self._failures: dict[Key, tuple[int, int]] = {}  # how often, and what `writes` was at the last one
         self._lock = new_lock()
 
@@ -36,8 +40,22 @@ class Front:
         """Whether some of its entries are here alone."""
         return bool(self._unwritten)
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether somebody is writing."""
+        return bool(self._claims)
+
+    @property
+    def changes(self) -> tuple[int, int]:
+        """What is another one after each write and each removal."""
+        return self.writes, self.removals
+
     def has_alone(self, key: Key) -> bool:
         return key in self._unwritten
+
+    def is_removed(self, key: Key) -> bool:
+        """Whether what is elsewhere under the key is still to be removed."""
+        return key in self._removed
 
     def find_alone(self, key: Key, found: Entry | None) -> Entry | None:
         """The entry that waits under the key, or the one that was found if none does.
@@ -52,36 +70,41 @@ class Front:
                 self.cache.put(waiting)
         return self.cache.get(key)
 
-    def keep(self, entry: Entry) -> None:
-        """Have the entry, as one that waits to be written. Claims it."""
+    def keep(self, entry: Entry, claimed: list[Key]) -> None:
+        """Have the entry, as one that waits to be written. Its key is added to `claimed`, if it could be."""
         with self._lock:
             key = entry.key
-            self._claims[key] = self._claims.get(key, 0) + 1
-            self._unwritten.pop(key, None)
+            if key not in self._claims:
+                claimed.append(key)
+                self._claims.add(key)
             self._failures.pop(key, None)
             self._unwritten[key] = entry  # first: who reads it meanwhile must not miss it elsewhere
+            self._unwritten.move_to_end(key)
+            self._removed.discard(key)
             self.cache.put(entry)
             if len(self._unwritten) > _MOST_WAITING:
-                del self._unwritten[next(iter(self._unwritten))]
+                self._unwritten.popitem(last=False)
 
-    def fill(self, key: Key, found: Entry | None, removals: int) -> Entry | None:
+    def fill(self, key: Key, found: Entry | None, changes: tuple[int, int]) -> Entry | None:
         """Have what was found elsewhere, unless something newer is here by now. Returns what is current."""
         with self._lock:
             if key in self._unwritten:
-                return self.cache.get(key)
-            if found is None:
-                self.cache.discard(key)
-            elif removals == self.removals:
-                self.cache.put(found)
+                return self.cache.get(key) or self._living(self._unwritten[key])
+            if key in self._removed:
+                return None
+            if changes == self.changes:
+                if found is None:
+                    self.cache.discard(key)
+                else:
+                    self.cache.put(found)
             return found
 
-    def claim_some(self, most: int, most_characters: int) -> list[Entry]:
+    def claim_some(self, claimed: list[Entry], most: int, most_characters: int) -> None:
         """Claim the next entries that wait, with their hits; one at least, if there is any."""
-        claimed: list[Entry] = []
         left = most_characters
         with self._lock:
             for key, waiting in self._unwritten.items():
-                if waiting is None or self._claims.get(key):
+                if waiting is None or key in self._claims:
                     continue
                 left -= len(key[0])
                 if claimed and (left < 0 or len(claimed) == most):
@@ -89,16 +112,12 @@ class Front:
                 entry = self.cache.get(key)
                 is_same = entry is not None and entry.generations is waiting.generations
                 claimed.append(entry if entry is not None and is_same else waiting)
-                self._claims[key] = 1
-        return claimed
+                self._claims.add(key)
 
     def release(self, keys: Iterable[Key]) -> None:
         """Let others claim these."""
         with self._lock:
-            for key in keys:
-                self._claims[key] -= 1
-                if not self._claims[key]:
-                    del self._claims[key]
+            self._claims.difference_update(keys)
 
     def note_written(self, entry: Entry) -> bool:
         """Note that the entry was written. Returns whether it is still the one under its key."""
@@ -110,6 +129,16 @@ class Front:
             del self._unwritten[entry.key]
             return True
 
+    def next_for(self, key: Key) -> tuple[Entry | None, bool]:
+        """What its writer is to write now, if anything, and else whether to remove what is there."""
+        with self._lock:
+            return self._unwritten.get(key), key in self._removed
+
+    def note_removed(self, key: Key) -> None:
+        """Note that what was elsewhere under the key is removed."""
+        with self._lock:
+            self._removed.discard(key)
+
     def note_failed(self, entry: Entry) -> int:
         """Have the entry wait for all others. Returns how often it has failed while others were written."""
         with self._lock:
@@ -118,7 +147,7 @@ class Front:
             if writes != self.writes:
                 times, writes = times + 1, self.writes
             if key in self._unwritten:
-                self._unwritten[key] = self._unwritten.pop(key)
+                self._unwritten.move_to_end(key)
                 self._failures[key] = times, writes
             return times
 
@@ -147,6 +176,7 @@ class Front:
             alone = [entry.key for entry in self.alone() if entry.id in ids]
             for key in alone:
                 del self._unwritten[key]
+            self._removed.update(key for key in self._claims if entry_id(key) in ids)
             self.cache.delete(ids)
             self.removals += 1
             return len(alone), self.writes != writes
@@ -155,6 +185,7 @@ class Front:
         """Remove all. Returns whether some were written meanwhile."""
         with self._lock:
             self._unwritten.clear()
+            self._removed.update(self._claims)
             self.cache.clear()
             self.removals += 1
             return self.writes != writes

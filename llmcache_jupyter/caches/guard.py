@@ -52,11 +52,11 @@ class Guard:
 
     def failed(self, error: Exception, *, is_news: bool = True) -> None:
         """Note that it failed."""
+        if is_news:
+            self.tell(error)  # first: who sees the breaker open and finds that it works, tells after this
         self.breaker.failed()
         if self._also is not None:
             self._also.failed()
-        if is_news:
-            self.tell(error)
 
     def tell(self, error: Exception) -> None:
         """Tell of an error."""

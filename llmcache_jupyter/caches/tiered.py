@@ -117,59 +117,59 @@ class TieredCache(LimitedCache):
         """What `fast` has under the key, as far as `slow` still has it; or what `slow` has by now."""
         if self._front.has_alone(key) and (alone := self._front.find_alone(key, entry)) is not None:
             return alone
+        if self._front.is_removed(key):
+            return None
         if self._reads.allows():
-            removals = self._front.removals
+            changes = self._front.changes
             with self._reads:
                 if entry is not None and self.slow.holds(entry):
                     return entry
-                return self._front.fill(key, self.slow.get(key), removals)
+                return self._front.fill(key, self.slow.get(key), changes)
         return entry
 
     async def _acurrent(self, key: Key, entry: Entry | None) -> Entry | None:
         if self._front.has_alone(key) and (alone := self._front.find_alone(key, entry)) is not None:
             return alone
+        if self._front.is_removed(key):
+            return None
         if self._reads.allows():
-            removals = self._front.removals
+            changes = self._front.changes
             with self._reads:
                 if entry is not None and await self.slow.aholds(entry):
                     return entry
-                return self._front.fill(key, await self.slow.aget(key), removals)
+                return self._front.fill(key, await self.slow.aget(key), changes)
         return entry
 
     def put(self, entry: Entry) -> int:
-        removals = self._front.removals
-        self._front.keep(entry)
+        claimed: list[Key] = []
         try:
-            evicted = self._backfill.write(entry, removals)
+            self._front.keep(entry, claimed)
+            return self._backfill.write(entry) if claimed else 0
         finally:
-            self._front.release([entry.key])
-        if self._front.is_ahead:
-            self._backfill.wake()
-        return evicted
+            self._release(claimed)
 
     async def aput(self, entry: Entry) -> int:
-        removals = self._front.removals
-        self._front.keep(entry)
+        claimed: list[Key] = []
         try:
-            evicted = await self._backfill.awrite(entry, removals)
+            self._front.keep(entry, claimed)
+            return await self._backfill.awrite(entry) if claimed else 0
         finally:
-            self._front.release([entry.key])
-        if self._front.is_ahead:
-            self._backfill.wake()
-        return evicted
+            self._release(claimed)
 
     def put_all(self, entries: Iterable[Entry]) -> int:
-        removals = self._front.removals
-        many = list(entries)
-        for entry in many:
-            self._front.keep(entry)
+        latest = {entry.key: entry for entry in entries}
+        claimed: list[Key] = []
         try:
-            evicted = self._backfill.write_all(many, removals)
+            for entry in latest.values():
+                self._front.keep(entry, claimed)
+            return self._backfill.write_all([latest[key] for key in claimed])
         finally:
-            self._front.release([entry.key for entry in many])
+            self._release(claimed)
+
+    def _release(self, claimed: list[Key]) -> None:
+        self._front.release(claimed)
         if self._front.is_ahead:
             self._backfill.wake()
-        return evicted
 
     def touch(self, key: Key) -> None:
         self._fast.touch(key)

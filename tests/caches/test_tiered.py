@@ -322,6 +322,35 @@ class TestWaiting:
         tiered.close()
         assert (tiered.waiting, slow.asked.count("put") < 5) == (300, True)
 
+    def test_closing_gives_up_on_a_store_that_takes_long_to_fail(
+        self, tiered: TieredCache, slow: FailingCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("llmcache_jupyter.caches.backfill._LONG", 0.01)
+        slow.broken = {"put"}
+        for number in range(3):
+            tiered.put(entry(str(number)))
+        slow.asked.clear()
+        slow.watch = lambda name: time.sleep(0.02) if name == "put" else None
+        tiered.close()
+        assert (tiered.waiting, slow.asked.count("put")) == (3, 1)
+
+    def test_closing_waits_for_what_is_just_being_written(self, timer: FakeClock) -> None:
+        slow = _Slowly()
+        tiered = TieredCache(InMemoryCache(), slow, timer=timer, background=False)
+        slow.broken = {"put"}
+        tiered.put(entry())
+        slow.broken = set()
+        timer.advance(100)
+        with ThreadPoolExecutor(2) as pool:
+            writing = pool.submit(len, tiered)
+            slow.begun.wait()
+            closing = pool.submit(tiered.close)
+            time.sleep(0.1)
+            assert not closing.done()
+            slow.may_end.set()
+            closing.result()
+            assert (tiered.waiting, slow.get(entry().key), writing.result()) == (0, entry(), 1)
+
     def test_each_is_written_once(self, slow: FailingCache) -> None:
         slow = _Slow()
         cache = TieredCache(InMemoryCache(), slow)
@@ -525,6 +554,65 @@ class TestOvertaken:
         slow.broken = {*READS, *WRITES}
         assert tiered.get(entry().key) is None
 
+    def test_a_read_on_its_way_does_not_bring_an_older_answer_into_an_outage(
+        self, tiered: TieredCache, slow: _Overtaken
+    ) -> None:
+        slow.put(entry(text="old"))
+        slow.then["get"] = lambda: tiered.put(entry(text="new"))
+        tiered.get(entry().key)
+        slow.broken = {*READS, *WRITES}
+        assert tiered.get(entry().key) == entry(text="new")
+
+    @pytest.mark.parametrize("what", ["clear", "delete"])
+    def test_what_is_removed_is_not_read_when_its_write_arrives(self, timer: FakeClock, what: str) -> None:
+        slow = _Arriving()
+        tiered = TieredCache(InMemoryCache(), slow, timer=timer, background=False)
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(tiered.put, entry())
+            slow.begun.wait()
+            if what == "clear":
+                tiered.clear()
+            else:
+                tiered.delete([entry().id])
+            slow.may_arrive.set()
+            slow.arrived.wait()
+            assert slow.get(entry().key) == entry()
+            assert tiered.get(entry().key) is None
+            slow.may_end.set()
+            writing.result()
+        assert (tiered.get(entry().key), slow.get(entry().key)) == (None, None)
+        tiered.put(entry(text="new"))
+        assert tiered.get(entry().key) == slow.get(entry().key) == entry(text="new")
+
+    def test_a_call_that_works_while_a_failure_is_told_leaves_nothing_said_to_fail(
+        self, timer: FakeClock
+    ) -> None:
+        log: list[str] = []
+
+        def failed(*_: object) -> None:
+            slow.may_end.set()
+            working.result(10)
+            log.append("fails")
+
+        slow = _Slowly()
+        tiered = TieredCache(
+            InMemoryCache(),
+            slow,
+            on_failure=failed,
+            on_recovery=lambda _: log.append("works"),
+            timer=timer,
+            background=False,
+        )
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(tiered.put, entry("a"))
+            slow.begun.wait()
+            slow.refuses = lambda one: one.key[0] == "b"
+            tiered.put(entry("b"))
+        slow.refuses = lambda _: False
+        timer.advance(100)
+        tiered.put(entry("c"))
+        assert log == ["fails", "works"]
+
     @pytest.mark.parametrize("what", ["clear", "delete"])
     def test_threads_bring_nothing_back(self, timer: FakeClock, what: str) -> None:
         for _ in range(30):
@@ -570,6 +658,22 @@ class _Overtaken(FailingCache):
                 another.submit(then).result(timeout=10)
         time.sleep(self._seconds)
         return result
+
+
+class _Arriving(FailingCache):
+    """What is put arrives when it may, and that is known when it may be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_arrive, self.arrived, self.may_end = (threading.Event() for _ in range(4))
+
+    def put(self, entry: Entry) -> int:
+        self.begun.set()
+        self.may_arrive.wait(10)
+        evicted = super().put(entry)
+        self.arrived.set()
+        self.may_end.wait(10)
+        return evicted
 
 
 class _Slow(FailingCache):
