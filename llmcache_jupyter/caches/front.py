@@ -41,6 +41,11 @@ class Front:
         return bool(self._unwritten)
 
     @property
+    def is_apart(self) -> bool:
+        """Whether what is elsewhere is something else, under any key."""
+        return bool(self._unwritten or self._removed)
+
+    @property
     def is_claimed(self) -> bool:
         """Whether somebody is writing."""
         return bool(self._claims)
@@ -53,22 +58,21 @@ class Front:
     def has_alone(self, key: Key) -> bool:
         return key in self._unwritten
 
-    def is_removed(self, key: Key) -> bool:
-        """Whether what is elsewhere under the key is still to be removed."""
-        return key in self._removed
+    def known(self, key: Key, found: Entry | None) -> tuple[bool, Entry | None]:
+        """Whether nobody else is to be asked, and what is under the key then.
 
-    def find_alone(self, key: Key, found: Entry | None) -> Entry | None:
-        """The entry that waits under the key, or the one that was found if none does.
-
-        - One that the cache had no room for comes back: elsewhere is at most an older answer.
+        - `found`: what the cache has there. One that waits and that the cache had no room for comes back:
+          elsewhere is at most an older answer.
         """
+        if key not in self._unwritten:
+            return key in self._removed, None
         waiting = self._unwritten.get(key)
-        if waiting is None or (found is not None and found.generations is waiting.generations):
-            return found
-        with self._lock:
-            if self._unwritten.get(key) is waiting:
-                self.cache.put(waiting)
-        return self.cache.get(key)
+        if waiting is not None and (found is None or found.generations is not waiting.generations):
+            with self._lock:
+                if self._unwritten.get(key) is waiting:
+                    self.cache.put(waiting)
+            found = self.cache.get(key)
+        return found is not None, found
 
     def keep(self, entry: Entry, claimed: list[Key]) -> None:
         """Have the entry, as one that waits to be written. Its key is added to `claimed`, if it could be."""

@@ -115,28 +115,28 @@ class TieredCache(LimitedCache):
 
     def _current(self, key: Key, entry: Entry | None) -> Entry | None:
         """What `fast` has under the key, as far as `slow` still has it; or what `slow` has by now."""
-        if self._front.has_alone(key) and (alone := self._front.find_alone(key, entry)) is not None:
-            return alone
-        if self._front.is_removed(key):
-            return None
+        if self._front.is_apart:
+            is_known, known = self._front.known(key, entry)
+            if is_known:
+                return known
         if self._reads.allows():
-            changes = self._front.changes
             with self._reads:
                 if entry is not None and self.slow.holds(entry):
                     return entry
+                changes = self._front.changes
                 return self._front.fill(key, self.slow.get(key), changes)
         return entry
 
     async def _acurrent(self, key: Key, entry: Entry | None) -> Entry | None:
-        if self._front.has_alone(key) and (alone := self._front.find_alone(key, entry)) is not None:
-            return alone
-        if self._front.is_removed(key):
-            return None
+        if self._front.is_apart:
+            is_known, known = self._front.known(key, entry)
+            if is_known:
+                return known
         if self._reads.allows():
-            changes = self._front.changes
             with self._reads:
                 if entry is not None and await self.slow.aholds(entry):
                     return entry
+                changes = self._front.changes
                 return self._front.fill(key, await self.slow.aget(key), changes)
         return entry
 
