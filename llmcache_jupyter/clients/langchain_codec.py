@@ -63,12 +63,16 @@ def _take_message(message: Any) -> codec.Fields:
     if message.__pydantic_extra__:
         extra = ", ".join(map(repr, message.__pydantic_extra__))
         raise EncodingError(f"a message with fields of its own ({extra}) cannot be written to a store")
-    values = {field: getattr(message, field) for field in _MESSAGE_FIELDS[name]}
-    parsed = values["additional_kwargs"].get("parsed")
+    values = vars(message)
+    told = {"type": name, "content": message.content}
+    for field in _MESSAGE_FIELDS[name]:
+        value = values.get(field)
+        if value or value not in (None, [], {}):
+            told[field] = value
+    parsed = message.additional_kwargs.get("parsed")
     if hasattr(parsed, "model_dump"):  # structured output is kept as data: its class may change meanwhile
-        values["additional_kwargs"] = values["additional_kwargs"] | {"parsed": _data_of(parsed)}
-    told = {field: value for field, value in values.items() if value or value not in (None, [], {})}
-    return {"type": name} | told | {"content": message.content}
+        told["additional_kwargs"] = message.additional_kwargs | {"parsed": _data_of(parsed)}
+    return told
 
 
 def _data_of(parsed: Any) -> Any:

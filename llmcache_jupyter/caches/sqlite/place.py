@@ -18,6 +18,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = os.fspath(path)  # what asks the system with it takes a third of the time
         self._rest: tuple[tuple[int, int], bytes] | None = None  # the file and the log's index at rest
         self.log_index = LogIndex(path)
         self.look()
@@ -33,7 +34,7 @@ class Place:
     def is_current(self) -> bool:
         """Whether the file is still the one that was opened."""
         try:
-            about = os.stat(self.path)  # noqa: PTH116 - a third of the time of Path.stat, with each answer
+            about = os.stat(self._name)  # noqa: PTH116 - with each answer
         except OSError:
             return False
         if (about.st_dev, about.st_ino) != self.file:
