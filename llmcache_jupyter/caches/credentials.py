@@ -28,16 +28,16 @@ _SHORTEST_KEY = 18  # characters, with its beginning
 _MORE_TEXT = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"\b(?:github_pat_|gh[ousr]_|xox[abeprs]-)[\w-]{8,}"),
-    re.compile(r"\b(?:pypi-|npm_|hvs\.)(?=[\w-]*\d)[\w-]{16,}"),
+    re.compile(r"\b(?:pypi-|npm_|hvs\.)(?=[\w-]{0,200}\d)[\w-]{16,}"),
     re.compile(r"\beyJ[\w-]{8,1000}\.eyJ[\w-]{8,5000}\.[\w-]+"),
 )
 # `DB_PASSWORD=...`, `X-API-Key: ...`, `?client_secret=...`. What has a letter and a figure is no word, and
-# `settings.token1` is code
+# `settings.token1` is code. No part is endless: one that begins at every word of a long text would take hours
 _VALUE = r"[^\s'\",;&<>()\[\]{}]"
 _ASSIGNED = re.compile(
     r"((?<!\w)(?i:(?:[a-z0-9]{1,40}[-_.]){0,4}(?:(?:api|access|account|secret)[-_]?key|secret|passw(?:or)?d|pwd"
-    rf"|token|session_?id)\s*[:=]\s*['\"]?))(?!\w+(?:\.[a-zA-Z_]\w*)+\b)"
-    rf"(?={_VALUE}*\d)(?={_VALUE}*[A-Za-z]){_VALUE}{{8,}}(?=['\"\s,;&<>]|\Z)"
+    rf"|token|session_?id)\s*[:=]\s*['\"]?))(?!\w{{1,200}}(?:\.[a-zA-Z_]\w{{0,200}}){{1,20}}\b)"
+    rf"(?={_VALUE}{{0,200}}\d)(?={_VALUE}{{0,200}}[A-Za-z]){_VALUE}{{8,4000}}+(?=['\"\s,;&<>]|\Z)"
 )
 # what only tells who asks, whoever gives it that name
 CALLERS_NAME = re.compile(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -114,6 +116,13 @@ class TestWhatComesBack:
             line_of(entry("ä" * (MAX_LINE // 2)))
 
 
+REDACTING = """
+import sys
+from llmcache_jupyter.caches.credentials import without_credentials
+without_credentials(sys.stdin.read())
+"""
+
+
 class TestSecrets:
     @pytest.mark.parametrize(
         "secret",
@@ -137,6 +146,7 @@ class TestSecrets:
             "AccountKey=abc123abc123abc123==",
             "pypi-abc123abc123abc123",
             "npm_abc123abc123abc123",
+            "AWS_SESSION_TOKEN=" + "abc123" * 200,
             '{"hf_token": "abc123abc123abc123"}',
             "{'headers': [('X-Vault-Token', 'abc123abc123')]}",
             "eyJabc123abc123.eyJabc123abc123.abc123",
@@ -195,6 +205,13 @@ class TestSecrets:
         )
         assert again(one) == one
         assert again(replace(one, key=(text, "[]"))).key == (text, "[]")
+
+    @pytest.mark.parametrize(
+        "text", ["token=", "user|token=|session_id=|", "?token=/path", "pypi-", "token=a1.b."]
+    )
+    def test_a_long_text_of_their_beginnings_takes_no_hours(self, text: str) -> None:
+        long = text * (500_000 // len(text))
+        subprocess.run([sys.executable, "-c", REDACTING], input=long, text=True, timeout=60, check=True)
 
 
 class TestReading:
