@@ -58,6 +58,12 @@ class Front:
     def has_alone(self, key: Key) -> bool:
         return key in self._unwritten
 
+    @property
+    def removed(self) -> frozenset[Key]:
+        """What is elsewhere under these keys is still to be removed."""
+        with self._lock:
+            return frozenset(self._removed)
+
     def known(self, key: Key, found: Entry | None) -> tuple[bool, Entry | None]:
         """Whether nobody else is to be asked, and what is under the key then.
 

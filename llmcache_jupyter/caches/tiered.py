@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -208,10 +208,12 @@ class TieredCache(LimitedCache):
 
     def entries(self, query: Query = Query()) -> Page:
         self._backfill.write_waiting()
+        removed = self._front.removed
         alone = list(filter(matcher(query), self.alone()))
         if self._reads.allows():
             with self._reads:
-                return self._merged(query, alone) if alone else self.slow.entries(query)
+                page = self._merged(query, alone) if alone else self.slow.entries(query)
+                return _without(page, removed) if removed else page
         return self._fast.entries(query)
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Entry]:
@@ -279,3 +281,8 @@ class TieredCache(LimitedCache):
         ordered = select(both, Query(sort=query.sort, descending=query.descending, limit=None)).entries
         end = None if query.limit is None else ahead + query.limit
         return Page(ordered[ahead:end], page.total + len(alone))
+
+
+def _without(page: Page, keys: Container[Key]) -> Page:
+    left = [entry for entry in page.entries if entry.key not in keys]
+    return Page(left, page.total - len(page.entries) + len(left))
