@@ -30,6 +30,7 @@ from llmcache_jupyter.session.description import class_name
 from llmcache_jupyter.session.events import logger
 from llmcache_jupyter.session.keys import canonical_key, with_pairs
 from llmcache_jupyter.session.model_head import DescribedHead, ModelHead, Within, WrittenHead
+from llmcache_jupyter.session.own_changes import OwnChanges
 from llmcache_jupyter.session.traps import ADDRESS, Traps
 
 _PAIR_NAME = re.compile(r"[\[ ]\('(\w+)', ")
@@ -53,6 +54,7 @@ class AskingModels:
         self._heads: dict[int, ModelHead] = {}
         self._volatile: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
         self._held: OrderedDict[str, Any] = OrderedDict()
+        self._own_changes = OwnChanges()
         self._objects = count(1)
         self._lock = new_lock()
 
@@ -79,9 +81,9 @@ class AskingModels:
         """Note that the model has answered: what this changed of the model is not its configuration."""
         self._note(who, lambda head: head.answered(flight))
 
-    def _note(self, who: Asking | None, note: Callable[[DescribedHead], None]) -> None:
+    def _note(self, who: Asking | None, note: Callable[[ModelHead], None]) -> None:
         head = None if who is None else self._heads.get(id(who[0]))
-        if isinstance(head, DescribedHead):
+        if head is not None:
             try:
                 note(head)
             except Exception:  # it was described before: then it is another one at the next call
@@ -110,7 +112,13 @@ class AskingModels:
         known = self._heads.get(id(model))
         if known is None or known.ref() is not model:
             key = id(model)
-            how = model, lambda _: self._heads.pop(key, None), self._name_object, self._text_of
+            how = (
+                model,
+                lambda _: self._heads.pop(key, None),
+                self._name_object,
+                self._text_of,
+                self._own_changes,
+            )
             if is_serialisable(model):
                 known = WrittenHead(*how)
             else:

@@ -44,6 +44,7 @@ _TOLD_BY_REPR = frozenset({"builtins", "types", "typing"})
 _PLAIN = frozenset({type(None), bool, int, float, str, list, tuple, dict, set, frozenset})
 _CONSTANTS = frozenset({type(None), bool, int, float, str, bytes})
 _FUNCTIONS = frozenset({FunctionType, property, staticmethod, classmethod})
+_MAKERS = frozenset({"__new__", "__init__", "__post_init__", "model_post_init"})
 
 Tell = Callable[[Any], str]
 
@@ -234,7 +235,7 @@ def _text_of_opaque(value: Any) -> str | None:
 
 def changes_itself(value: Any, name: str) -> bool:
     """Whether the object's own code may have changed its field `name`: it sets it, or knows what is in it."""
-    used = [code for cls in type(value).__mro__ for code in _codes_in(cls)]
+    used = [code for cls in type(value).__mro__ for code in _codes_run_later(cls)]
     if isinstance(getattr(value, name, None), list | dict | set):
         return any(name in code.co_names for code in used)
     return any(
@@ -243,6 +244,13 @@ def changes_itself(value: Any, name: str) -> bool:
         if name in code.co_names
         for instruction in dis.get_instructions(code)
     )
+
+
+def _codes_run_later(cls: type) -> Iterator[CodeType]:
+    """The code that may run once the object is made."""
+    for name, member in vars(cls).items():
+        if name not in _MAKERS:
+            yield from (function.__code__ for function in functions_of(member))
 
 
 def _codes_in(cls: type) -> Iterator[CodeType]:

@@ -41,6 +41,7 @@ Opaque = Callable[[Any], str]
 Code = str | dict[str, str]
 CodeOf = Callable[[type | FunctionType], Code | None]
 Below = Callable[[Any], Any]
+Counted = Callable[[Any, dict[str, Any]], dict[str, Any]]
 
 
 class Description:
@@ -50,14 +51,20 @@ class Description:
     - Secrets are left out: fields named like one, and pydantic's SecretStr.
     - `code`: tells the code of a class or a function of the user's own.
     - `model`: tells what stands for a value that is a model of LangChain's; None where it is none.
+    - `counted`: tells what counts of an object that is described so.
     """
 
     def __init__(
-        self, opaque: Opaque, code: CodeOf, model: Callable[[Any], str | None] = lambda _: None
+        self,
+        opaque: Opaque,
+        code: CodeOf,
+        model: Callable[[Any], str | None] = lambda _: None,
+        counted: Counted = lambda _, told: told,
     ) -> None:
         self._opaque = opaque
         self._code = code
         self._model = model
+        self._counted = counted
         self._count = 0
         self._functions: set[FunctionType] = set()
 
@@ -127,11 +134,9 @@ class Description:
     def _of_fields(self, name: str, value: Any, below: Below) -> Any:
         if not _is_its_fields(type(value)):
             return {"<object>": self._opaque(value)}
-        told = {"<of>": name, "fields": _of_fields(vars(value), below)}
-        private = getattr(value, "__pydantic_private__", None)
-        if isinstance(private, dict) and private:
-            told["private"] = _of_fields(private, below)
-        return self._with_code(value, told)
+        fields = vars(value) | (getattr(value, "__pydantic_private__", None) or {})
+        told = {"<of>": name, "fields": _of_fields(fields, below)}
+        return self._counted(value, self._with_code(value, told))
 
     def _with_code(self, value: Any, told: dict[str, Any]) -> dict[str, Any]:
         code = self._code(type(value))

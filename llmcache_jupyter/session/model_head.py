@@ -23,7 +23,8 @@ from llmcache_jupyter.clients.langchain_model import (
 )
 from llmcache_jupyter.clients.own_code import is_own
 from llmcache_jupyter.session.class_code import changes_itself, code_of
-from llmcache_jupyter.session.description import Code, Description
+from llmcache_jupyter.session.description import Code, Description, Opaque
+from llmcache_jupyter.session.own_changes import OwnChanges
 
 Within = frozenset[int]
 
@@ -44,6 +45,7 @@ class ModelHead(ABC):
 
     - `name_object`: makes a name for an object that no data stands for, in this kernel alone.
     - `head_of`: the head of a model that is a part of this one; None of what is no model.
+    - `own_changes`: what the objects that it holds change of themselves.
     """
 
     def __init__(
@@ -52,10 +54,12 @@ class ModelHead(ABC):
         forget: Callable[[Any], object],
         name_object: Callable[[], str],
         head_of: HeadOf,
+        own_changes: OwnChanges,
     ) -> None:
         self.ref = ref(model, forget)
         self._name_object = name_object
         self._head_of = head_of
+        self._own_changes = own_changes
         self._objects: dict[int, tuple[Any, str]] = {}
 
     @abstractmethod
@@ -67,20 +71,36 @@ class ModelHead(ABC):
         """The head as LangChain would write it now."""
         return ""
 
-    def description(self, within: Within = frozenset()) -> Description:
-        """Describes what belongs to the model."""
-        return Description(self._named, code_of, partial(self._head_of, within=within | {id(self.ref())}))
+    @abstractmethod
+    def sent(self, flight: int) -> None:
+        """Note that a call is sent to the model, by this thread or task."""
 
-    def _told_privately(self, within: Within) -> dict[str, Any]:
+    @abstractmethod
+    def answered(self, flight: int) -> None:
+        """Note that the model has answered it: what this changed of the model is not its configuration."""
+
+    def description(self, within: Within = frozenset(), *, is_answered: bool = False) -> Description:
+        """Describes what belongs to the model.
+
+        - `is_answered`: as soon as a call is, so that what this changed is known.
+        """
+        return self._describing(self._named, within, is_answered)
+
+    def _describing(self, opaque: Opaque, within: Within, is_answered: bool) -> Description:
+        model = partial(self._head_of, within=within | {id(self.ref())})
+        changes = self._own_changes
+        return Description(opaque, code_of, model, changes.answered if is_answered else changes.seen)
+
+    def _told_privately(self, within: Within, is_answered: bool = False) -> dict[str, Any]:
         """The private attributes of the user's own classes, described, but for a library's objects."""
-        data = Description(_refuse, code_of, partial(self._head_of, within=within | {id(self.ref())}))
+        data = self._describing(_refuse, within, is_answered)
         told: dict[str, Any] = {}
         for name, value in private_settings(self.ref()).items():
             try:
                 told |= data.of_names({name: value})
             except _NoData:
                 if is_own(type(value).__module__):
-                    told |= self.description(within).of_names({name: value})
+                    told |= self.description(within, is_answered=is_answered).of_names({name: value})
         return told
 
     def _named(self, value: Any) -> str:
@@ -117,6 +137,13 @@ class WrittenHead(ModelHead):
         if self._head is None or not self._is_as_seen(model, within):
             self._head = self._made(model, within)
         return self._head
+
+    def sent(self, flight: int) -> None:
+        """Its own fields are looked at as they are: nobody needs to know how many calls are on their way."""
+
+    def answered(self, flight: int) -> None:
+        if not self._is_langchains:
+            self._told_privately(frozenset(), is_answered=True)
 
     def _made(self, model: Any, within: Within) -> str:
         now = set_fields(model)
@@ -195,18 +222,17 @@ class DescribedHead(ModelHead):
         return llm_string_head(written)
 
     def sent(self, flight: int) -> None:
-        """Note that a call is sent to the model, by this thread or task."""
         if flight in self._flights:  # the one before failed
             self._note_changes()
         self._flights.add(flight)
 
     def answered(self, flight: int) -> None:
-        """Note that the model has answered it: what this changed of the model is not its configuration."""
         self._flights.discard(flight)
         self._note_changes()
 
     def _note_changes(self) -> None:
-        before, now = self._now, self._described(code_of(type(self.ref())), frozenset())
+        code = code_of(type(self.ref()))
+        before, now = self._now, self._described(code, frozenset(), is_answered=True)
         for name in before.keys() | now.keys():
             was, one = before.get(name, _DEFAULT), now.get(name, _DEFAULT)
             if was != one and changes_itself(self.ref(), name):
@@ -214,17 +240,17 @@ class DescribedHead(ModelHead):
                 self._counted.setdefault(name, was)
         self._last |= {name: now.get(name, _DEFAULT) for name in self._volatile}
 
-    def _described(self, code: Code | None, within: Within) -> dict[str, Any]:
+    def _described(self, code: Code | None, within: Within, is_answered: bool = False) -> dict[str, Any]:
         """What says something, described: with code, all; without, those that aren't defaults."""
         model = self.ref()
         own_defaults = {} if code else _defaults(type(model))
-        description = self.description(within)
+        description = self.description(within, is_answered=is_answered)
         told = {
             name: description.of(value)
             for name, value in settings(model)
             if name not in own_defaults or not _is_same(own_defaults[name], value)
         }
-        return told | self._told_privately(within)
+        return told | self._told_privately(within, is_answered)
 
 
 class _NoData(Exception):
