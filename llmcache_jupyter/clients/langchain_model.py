@@ -26,6 +26,7 @@ _BESIDES = frozenset(
 )
 _ALWAYS_BESIDES = frozenset("cache callback_manager callbacks custom_get_token_ids rate_limiter".split())
 _OPENAI = "https://api.openai.com"
+_CREDENTIAL = re.compile(r"(token_provider|credentials?)$")
 _CONNECTION = re.compile(r"(^|_)(client|session)$")
 
 
@@ -135,12 +136,22 @@ def set_fields(model: Any) -> dict[str, Any]:
     }
 
 
+def proves_caller(model: Any, name: str) -> bool:
+    """Whether an installed class has the field for what proves who asks, an object or a function."""
+    return bool(_CREDENTIAL.search(name)) and not _is_users(model, name)
+
+
 def _is_besides(model: Any, name: str) -> bool:
     """Whether no answer depends on the field: LangChain has it so, and the user's class none of that name."""
-    if name not in _BESIDES or name in _ALWAYS_BESIDES:
-        return name in _ALWAYS_BESIDES
+    if name in _BESIDES:
+        return name in _ALWAYS_BESIDES or not _is_users(model, name)
+    return proves_caller(model, name)
+
+
+def _is_users(model: Any, name: str) -> bool:
+    """Whether the user's class declares the field."""
     owner = next((cls for cls in type(model).__mro__ if name in vars(cls).get("__annotations__", {})), None)
-    return owner is None or not is_own(owner.__module__)
+    return owner is not None and is_own(owner.__module__)
 
 
 def _is_connection(name: str, field: Any, value: Any) -> bool:

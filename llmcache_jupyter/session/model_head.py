@@ -16,6 +16,7 @@ from weakref import ref
 from llmcache_jupyter.clients.langchain_model import (
     llm_string_head,
     private_settings,
+    proves_caller,
     real_address,
     serialised,
     set_fields,
@@ -155,7 +156,8 @@ class WrittenHead(ModelHead):
         self._code = code_of(type(model))
         written = serialised(model)
         self._as_written = llm_string_head(written)
-        fields = dict(written.get("kwargs", {}))
+        kwargs = written.get("kwargs", {}).items()
+        fields = {name: value for name, value in kwargs if not proves_caller(model, name)}
         for name, value in fields.items():
             if '"not_implemented"' in json.dumps(value):
                 fields[name] = self.description(within).of(getattr(model, name, None))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from weakref import ref
 
+import httpx
 import pytest
 from langchain_core.caches import InMemoryCache as LangChainCache
 from langchain_core.callbacks import BaseCallbackHandler
@@ -28,7 +29,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tracers import context
-from langchain_openai import ChatOpenAI, OpenAI
+from langchain_openai import AzureChatOpenAI, ChatOpenAI, OpenAI
 from pydantic import Field, PrivateAttr, SecretStr
 from stand_in import StandIn
 
@@ -170,6 +171,40 @@ class TestModelsOfOnesOwn:
         Persona(api_key=SecretStr("sk-two-12345678"), settings={}).invoke("Hi")
         assert len(ASKED) == 1
         assert "12345678" not in str(list(cache.backend.keys()))
+
+    def test_what_gets_a_token_makes_no_difference(self, cache: SessionCache) -> None:
+        message = {"role": "assistant", "content": "Hello."}
+        answer = {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+
+        def answered(_request: httpx.Request) -> httpx.Response:
+            ASKED.append("")
+            return httpx.Response(200, json=answer)
+
+        client = httpx.Client(transport=httpx.MockTransport(answered))
+
+        def make(**how: Any) -> Any:
+            how |= {"azure_endpoint": "http://azure", "azure_deployment": "d", "api_version": "2025-01-01"}
+            return AzureChatOpenAI(http_client=client, **how)
+
+        class Credential:
+            def token(self) -> str:
+                return "a token"
+
+        one = make(azure_ad_token_provider=lambda: "a token")
+        for model in (one, make(azure_ad_token_provider=Credential().token), make(api_key="unused")):
+            model.invoke("Hi")
+        one.azure_ad_token_provider = Credential().token
+        one.invoke("Hi")
+        assert len(ASKED) == 1
+        assert "token" not in str(list(cache.backend.keys()))
+
+    def test_credentials_of_ones_own_class_tell_them_apart(self, cache: SessionCache) -> None:
+        class Guarded(Persona):
+            credentials: Any = None
+
+        for who in (Tool("a"), Tool("b")):
+            Guarded(credentials=who).invoke("Hi")
+        assert len(ASKED) == 2
 
     def test_what_is_only_named_like_a_secret_tells_them_apart(self, cache: SessionCache) -> None:
         words = ["secret_word", "key", "password", "token", "cookie", "authorization", "session_token"]
