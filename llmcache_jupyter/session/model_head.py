@@ -120,13 +120,15 @@ class WrittenHead(ModelHead):
     def __init__(self, model: Any, *how: Any) -> None:
         super().__init__(model, *how)
         self._is_langchains = type(model).__module__.startswith("langchain") and not code_of(type(model))
+        self._is_plain = False  # no part of it is anything but what LangChain writes down
         self._head: str | None = None
         self._as_written = ""
         self._fields: Callable[[Any], Any] = dict
         self._seen: Any = None
         self._changing: Callable[[Any], Any] = dict
         self._told: str = ""
-        self._private = ""
+        self._described: list[str] = []
+        self._parts = ""
         self._code: Code | None = None
 
     @property
@@ -143,24 +145,22 @@ class WrittenHead(ModelHead):
         """Its own fields are looked at as they are: nobody needs to know how many calls are on their way."""
 
     def answered(self, flight: int) -> None:
-        if not self._is_langchains:
-            self._told_privately(frozenset(), is_answered=True)
+        if not self._is_plain:
+            self._described_parts(frozenset(), is_answered=True)
 
     def _made(self, model: Any, within: Within) -> str:
-        now = set_fields(model)
-        changing = [name for name, value in now.items() if _may_change(value)]
-        self._fields, self._changing = _getter(now), _getter(changing)
-        self._seen, self._told = self._fields(vars(model)), repr(self._changing(vars(model)))
-        private = self._told_privately(within)
-        self._private = json.dumps(private, sort_keys=True)
-        self._code = code_of(type(model))
         written = serialised(model)
         self._as_written = llm_string_head(written)
         kwargs = written.get("kwargs", {}).items()
         fields = {name: value for name, value in kwargs if not proves_caller(model, name)}
-        for name, value in fields.items():
-            if '"not_implemented"' in json.dumps(value):
-                fields[name] = self.description(within).of(getattr(model, name, None))
+        self._described = [name for name, value in fields.items() if '"not_implemented"' in json.dumps(value)]
+        self._is_plain = self._is_langchains and not self._described
+        now = set_fields(model)
+        self._look_at_fields(model, [name for name in now if name not in self._described])
+        self._code = code_of(type(model))
+        described, private = parts = self._described_parts(within)
+        self._parts = json.dumps(parts, sort_keys=True)
+        fields |= described
         if address := real_address(model):
             fields["openai_api_base"] = address
         orders = _orders(now)
@@ -172,16 +172,30 @@ class WrittenHead(ModelHead):
         told = {name: value for name, value in more.items() if value}
         return llm_string_head({**written, "kwargs": fields, **told})
 
+    def _look_at_fields(self, model: Any, names: list[str]) -> None:
+        fields = vars(model)
+        changing = [name for name in names if _may_change(fields.get(name))]
+        self._fields, self._changing = _getter(names), _getter(changing)
+        self._seen, self._told = self._fields(fields), repr(self._changing(fields))
+
+    def _described_parts(
+        self, within: Within, is_answered: bool = False
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields that LangChain cannot write down, described, and the private attributes."""
+        of = self.description(within, is_answered=is_answered).of
+        described = {name: of(getattr(self.ref(), name, None)) for name in self._described}
+        return described, self._told_privately(within, is_answered)
+
     def _is_as_seen(self, model: Any, within: Within) -> bool:
         try:
             fields = vars(model)
             # what may change in place is still itself then; the text tells 1 from True, too
             if self._fields(fields) != self._seen or repr(self._changing(fields)) != self._told:
                 return False
-            if self._is_langchains:
+            if self._is_plain:
                 return True
-            private = json.dumps(self._told_privately(within), sort_keys=True)
-            return code_of(type(model)) == self._code and private == self._private
+            parts = json.dumps(self._described_parts(within), sort_keys=True)
+            return code_of(type(model)) == self._code and parts == self._parts
         except Exception:  # a field was deleted, or cannot be compared
             return False
 

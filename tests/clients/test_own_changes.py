@@ -185,15 +185,18 @@ def test_a_chain_as_a_part(make_chat: MakeChat) -> None:
     assert len(ASKED) == 1
 
 
-def test_a_private_part_of_a_client(server: StandIn) -> None:
+@pytest.mark.parametrize("name", ["part", "_part"])
+def test_a_part_of_a_client(server: StandIn, name: str) -> None:
     class Speaking(ChatOpenAI):
-        _part: Any = PrivateAttr(default_factory=Counting)
+        part: Any = None
+        _part: Any = PrivateAttr(None)
 
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
-            self._part.say()
+            getattr(self, name).say()
             return super()._generate(*args, **kwargs)
 
     model = Speaking(model="stand-in", api_key=SecretStr("unused"), base_url=server.base_url)
+    setattr(model, name, Counting())
     for _ in range(3):
         ask(model)
     assert server.requests == 1

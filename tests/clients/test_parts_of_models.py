@@ -6,6 +6,7 @@ import array
 import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
@@ -402,6 +403,75 @@ def test_what_changes_within_a_field(server: StandIn, change: Callable[[Any], No
     change(model)
     ask(model)
     assert len(ASKED) == 2
+
+
+@dataclass
+class Hidden:
+    voice: str = field(repr=False, compare=False)
+
+
+class Declared(BaseModel):
+    voice: str = Field(repr=False)
+
+
+class Equal:
+    """To its author all of them are alike."""
+
+    def __init__(self, voice: str) -> None:
+        self.voice = voice
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __repr__(self) -> str:
+        raise AssertionError("nobody has to ask for this")
+
+
+class Speaking(ChatOpenAI):
+    """LangChain writes it down, but for what it holds."""
+
+    part: Any = None
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        answer = super()._generate(*args, **kwargs)
+        part = self.part[0] if isinstance(self.part, list) else self.part
+        answer.generations[0].message.content = part() if callable(part) else part.voice
+        return answer
+
+
+class TestAPartThatLangChainCannotWriteDown:
+    @pytest.fixture
+    def make(self, server: StandIn) -> Callable[[Any], Speaking]:
+        key = SecretStr("unused")
+        return lambda part: Speaking(part=part, model="stand-in", api_key=key, base_url=server.base_url)
+
+    @pytest.mark.parametrize("kind", [Voice, Hidden, Declared, Equal])
+    def test_what_changes_inside(
+        self, make: Callable[[Any], Speaking], server: StandIn, kind: Callable[..., Any]
+    ) -> None:
+        for model in (make(kind(voice="pirate")), make([kind(voice="pirate")])):
+            ask(model)
+            assert ask(model) == "pirate"
+            part = model.part[0] if isinstance(model.part, list) else model.part
+            part.voice = "judge"
+            assert ask(model) == "judge"
+            model.part = kind(voice="knight")
+            assert ask(model) == "knight"
+            model.part = kind(voice="pirate")
+        assert ask(model) == "pirate"
+        assert server.requests == 5
+
+    def test_what_a_function_reads(
+        self, make: Callable[[Any], Speaking], monkeypatch: pytest.MonkeyPatch, server: StandIn
+    ) -> None:
+        model = make(respond)
+        assert ask(model) == ask(model) == "pirate!"
+        monkeypatch.setitem(globals(), "STYLE", "judge")
+        assert ask(model) == ask(model) == "judge!"
+        assert server.requests == 2
 
 
 class TestAnAddressThatIsNotAsked:
