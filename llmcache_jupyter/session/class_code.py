@@ -22,7 +22,6 @@ from llmcache_jupyter.session.description import (
     Opaque,
     class_name,
     digest_of,
-    text_of,
 )
 from llmcache_jupyter.session.function_code import (
     Read,
@@ -37,6 +36,7 @@ from llmcache_jupyter.session.function_code import (
     read_by,
     world_of,
 )
+from llmcache_jupyter.session.known_kinds import text_of
 
 _OF_CLASSES = frozenset({"model_config", "model_fields", "model_computed_fields"})
 _ALIKE = frozenset({"_thread.lock", "_thread.RLock", "pydantic_core._pydantic_core.PydanticUndefinedType"})

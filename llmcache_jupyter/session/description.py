@@ -5,10 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import logging
-import re
-from array import array
-from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
@@ -19,23 +15,11 @@ from typing import Any
 from llmcache_jupyter.caches.credentials import CALLERS_NAME, tells_caller
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
 from llmcache_jupyter.session.function_code import kept_by
+from llmcache_jupyter.session.known_kinds import CONTENTS, is_named_tuple, text_of
+from llmcache_jupyter.session.object_fields import fields_of
 
 _DEEPEST = 8
 _MOST = 2000
-_WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "fractions"})
-_HEAP_TYPE = 1 << 9
-# as lists of what is in them, in its order
-_COLLECTIONS: dict[type, Callable[[Any], list[Any]]] = {
-    **dict.fromkeys((deque, array, bytearray), list),
-    **dict.fromkeys((OrderedDict, defaultdict), lambda value: [[*item] for item in value.items()]),
-}
-_TEXTS: dict[type, Callable[[Any], str]] = {
-    bytes: lambda value: hashlib.blake2b(value, digest_size=8).hexdigest(),
-    re.Pattern: lambda value: f"{value.pattern!r} {value.flags}",
-    logging.Logger: lambda value: value.name,
-    str: str.__str__,
-    PurePath: PurePath.as_posix,  # its class is another one on Windows, and in Python 3.13
-}
 
 Opaque = Callable[[Any], str]
 Code = str | dict[str, str]
@@ -99,8 +83,8 @@ class Description:
             return [below(part) for part in value]
         if kind is dict:
             return self._of_dict(value, below)
-        if kind in _COLLECTIONS:
-            return {f"<{kind.__name__}>": below(_COLLECTIONS[kind](value))}
+        if kind in CONTENTS:
+            return {f"<{kind.__name__}>": below(CONTENTS[kind](value))}
         if kind in (set, frozenset):
             return {"<set>": sorted((below(part) for part in value), key=_sortable)}
         if isinstance(value, FunctionType | MethodType | BuiltinFunctionType | partial):
@@ -132,9 +116,9 @@ class Description:
         return self._of_fields(name, value, below)
 
     def _of_fields(self, name: str, value: Any, below: Below) -> Any:
-        if not _is_its_fields(type(value)):
+        fields = value._asdict() if is_named_tuple(value) else fields_of(value)
+        if fields is None:
             return {"<object>": self._opaque(value)}
-        fields = vars(value) | (getattr(value, "__pydantic_private__", None) or {})
         told = {"<of>": name, "fields": _of_fields(fields, below)}
         return self._counted(value, self._with_code(value, told))
 
@@ -178,36 +162,9 @@ def _of_name(name: str, value: Any, below: Below, is_callers: Callable[[str, Any
     return {"<secret>": digest_of(json.dumps(below(value), sort_keys=True))}
 
 
-def text_of(value: Any) -> str | None:
-    """The text that stands for a value of a simple kind; None where it is of no such kind."""
-    for kind, text in _TEXTS.items():
-        if isinstance(value, kind):
-            return text(value)
-    if isinstance(value, int | float | range) or type(value).__module__ in _WRITTEN_IN_FULL:
-        return repr(value)
-    return None
-
-
 def class_name(cls: type) -> str:
     """The class's name with its module."""
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _is_its_fields(cls: type) -> bool:
-    """Whether an object of this class is nothing but what `vars` shows."""
-    classes = cls.__mro__[:-1]
-    return all(part.__flags__ & _HEAP_TYPE for part in classes) and not any(
-        _hides(part) for part in classes if not _is_pydantic(part)
-    )
-
-
-def _hides(cls: type) -> bool:
-    slots = vars(cls).get("__slots__", ())
-    return bool(set([slots] if isinstance(slots, str) else slots) - {"__dict__", "__weakref__"})
-
-
-def _is_pydantic(cls: type) -> bool:
-    return cls.__module__.startswith(("pydantic", "abc", "typing"))
 
 
 def digest_of(text: str) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import array
+import threading
 import warnings
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from ipaddress import ip_network
+from operator import attrgetter, itemgetter, methodcaller
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from types import SimpleNamespace
-from typing import Any
+from random import Random
+from types import MappingProxyType, ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 from langchain_core.language_models.chat_models import SimpleChatModel
@@ -402,6 +408,130 @@ def test_what_changes_within_a_field(server: StandIn, change: Callable[[Any], No
     assert len(ASKED) == 1
     change(model)
     ask(model)
+    assert len(ASKED) == 2
+
+
+class Slotted:
+    __slots__ = ("__secret", "voice")
+
+    def __init__(self, voice: str, secret: str = "") -> None:
+        self.voice = voice
+        self.__secret = secret
+
+    def say(self) -> str:
+        return f"{self.voice} {self.__secret}"
+
+
+class SlottedToo(Slotted):
+    """Nothing but the slots of the other one, and attributes."""
+
+
+class Open(BaseModel, extra="allow"):
+    def say(self) -> str:
+        return str(self.model_extra)
+
+
+class Throwing(Random):
+    def say(self) -> str:
+        return str(self.random())
+
+
+class Local(threading.local):
+    def __init__(self, voice: str) -> None:
+        self.voice = voice
+
+    def say(self) -> str:
+        return self.voice
+
+
+class TestAllThatAnObjectIsMadeOf:
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda n: Slotted(str(n)),
+            lambda n: Slotted("", str(n)),
+            lambda n: SlottedToo("", str(n)),
+            lambda n: Open.model_validate({"voice": n}),
+            lambda n: partial(Random(n).random),
+        ],
+    )
+    def test_it_tells_two_apart(self, make: Callable[[int], Any]) -> None:
+        answers = [ask(Holding(part=make(number))) for number in (1, 2, 1, 2)]
+        assert (answers[0] != answers[1], answers[2:]) == (True, answers[:2])
+        assert len(ASKED) == 2
+
+    @pytest.mark.parametrize("make", [lambda n: Local(str(n)), Throwing])
+    def test_what_cannot_be_seen_is_the_same_as_nothing_else(self, make: Callable[[int], Any]) -> None:
+        one, other = (Holding(part=make(number)) for number in (1, 2))
+        assert ask(one) != ask(other)
+        assert ask(Holding(part=make(1))) == ask(one)
+        assert len(ASKED) == 3
+
+
+class Pair(NamedTuple):
+    one: Any
+    other: Any
+
+
+class Waiting:
+    """It works in several threads."""
+
+    def __init__(self, voice: str) -> None:
+        self.voice = voice
+        self.locks = threading.Lock(), threading.RLock(), threading.Condition()
+        self.signs = threading.Event(), threading.Semaphore(2)
+
+    def __str__(self) -> str:
+        return self.voice
+
+
+@dataclass(slots=True)
+class SlottedData:
+    voice: Any
+
+
+KINDS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "what works in threads": (lambda: Waiting("a"), lambda: Waiting("b")),
+    "named tuples": (lambda: Pair(1, 2), lambda: Pair(2, 1)),
+    "dataclasses with slots": (lambda: SlottedData([1]), lambda: SlottedData([2])),
+    "namespaces": (lambda: SimpleNamespace(a=1), lambda: SimpleNamespace(a=2)),
+    "counters": (lambda: Counter("ab"), lambda: Counter("abb")),
+    "read-only dicts": (lambda: MappingProxyType({"a": 1}), lambda: MappingProxyType({"a": 2})),
+    "methods of texts": (lambda: partial(str.strip, " A"), lambda: partial(str.lower, " A")),
+    "what takes an item": (lambda: partial(itemgetter(0), "ab"), lambda: partial(itemgetter(1), "ab")),
+    "what takes an attribute": (lambda: attrgetter("voice"), lambda: attrgetter("other")),
+    "what calls a method": (lambda: methodcaller("split", sep=" "), lambda: methodcaller("split", sep="a")),
+    "modules": (lambda: threading, lambda: warnings),
+    "addresses": (lambda: ip_network("10.0.0.0/8"), lambda: ip_network("10.0.0.0/9")),
+    "time zones": (lambda: ZoneInfo("Europe/Paris"), lambda: ZoneInfo("Europe/Rome")),
+    "defaults": (lambda: defaultdict(int, a=1), lambda: defaultdict(float, a=1)),
+    "numbers with two parts": (lambda: 1 + 2j, lambda: 1 + 3j),
+    "slices": (lambda: slice(1, 2), lambda: slice(1, 3)),
+}
+
+
+class Telling(Own):
+    part: Any
+
+    def held(self) -> Any:
+        return self.part
+
+
+@pytest.mark.parametrize(("one", "other"), KINDS.values(), ids=KINDS)
+def test_a_kind_of_object_that_is_known(
+    one: Callable[[], Any], other: Callable[[], Any], cache: SessionCache
+) -> None:
+    for make in (one, other, one, other):
+        ask(Telling(part=SlottedData(make())))
+    assert len(ASKED) == 2
+    assert "<object>" not in str(list(cache.backend.keys()))
+
+
+def test_a_module_of_ones_own_is_none_but_itself() -> None:
+    for part in (ModuleType("mine"), ModuleType("mine")):
+        model = Telling(part=part)
+        ask(model)
+        ask(model)
     assert len(ASKED) == 2
 
 

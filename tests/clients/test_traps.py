@@ -98,8 +98,8 @@ class Tool:
         self.name = name
 
 
-class Opaque:
-    __slots__ = ("name",)
+class Opaque(threading.local):
+    """One for each thread, out of sight."""
 
     def __init__(self, name: str) -> None:
         self.name = name
