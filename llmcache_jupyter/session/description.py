@@ -73,20 +73,22 @@ class Description:
     def _of_much(self, value: Any) -> Any:
         """A digest of what is too much, or too deep, to be told: it has to be data through and through."""
         try:
-            return {"<data>": digest_of(json.dumps(value))}
+            # to JSON, a tuple is a list, and the key 1 is "1"
+            return {"<data>": digest_of(f"{json.dumps(value)} {value!r}")}
         except (TypeError, ValueError, RecursionError):
             return {"<object>": self._opaque(value)}
 
     def _of_collection(self, value: Any, below: Below) -> Any:
         kind = type(value)
-        if kind in (list, tuple):
+        if kind is list:
             return [below(part) for part in value]
         if kind is dict:
             return self._of_dict(value, below)
         if kind in CONTENTS:
             return {f"<{kind.__name__}>": below(CONTENTS[kind](value))}
-        if kind in (set, frozenset):
-            return {"<set>": sorted((below(part) for part in value), key=_sortable)}
+        if kind in (tuple, set, frozenset):
+            parts = [below(part) for part in value]
+            return {f"<{kind.__name__}>": parts if kind is tuple else sorted(parts, key=_sortable)}
         if isinstance(value, FunctionType | MethodType | BuiltinFunctionType | partial):
             return self._of_callable(value, below)
         return self._of_object(class_name(kind), value, below)

@@ -251,6 +251,11 @@ class TestMuchData:
         inside[-1] = "z"
         assert "z" in ask(model)
 
+    @pytest.mark.parametrize(("one", "other"), [((1,), [1]), ({1: "a"}, {"1": "a"})])
+    def test_what_json_writes_alike(self, one: Any, other: Any) -> None:
+        much = list(range(3000))
+        assert ask(Holding(part=[*much, one])) != ask(Holding(part=[*much, other]))
+
     @pytest.mark.parametrize(
         ("make", "change"),
         [
@@ -506,6 +511,9 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "time zones": (lambda: ZoneInfo("Europe/Paris"), lambda: ZoneInfo("Europe/Rome")),
     "defaults": (lambda: defaultdict(int, a=1), lambda: defaultdict(float, a=1)),
     "numbers with two parts": (lambda: 1 + 2j, lambda: 1 + 3j),
+    "tuples and lists": (lambda: (1, 2), lambda: [1, 2]),
+    "sets": (lambda: {1, 2}, lambda: frozenset({1, 2})),
+    "queues of a length": (lambda: deque([1], 3), lambda: deque([1], 4)),
     "slices": (lambda: slice(1, 2), lambda: slice(1, 3)),
 }
 
