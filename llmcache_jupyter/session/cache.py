@@ -253,7 +253,7 @@ class SessionCache(BaseCache):
 
     def _miss(self, call: _Call, reason: MissReason) -> MissedCall:
         off = reason == "off"
-        notes = () if off else self.traps.look_at(call.sent, call.llm_string, call.model)
+        notes = () if off else self.traps.look_at(call.sent, call.llm_string, call.model, call.key)
         missed = self._remember_miss(call, reason, notes, at := self._clock())
         self.events.emit(Miss(call.id, call.model, call.cell, at, reason))
         if reason != "replay":

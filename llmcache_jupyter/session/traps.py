@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from llmcache_jupyter.caches import Key
 from llmcache_jupyter.caches.credentials import without_credentials
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.locks import new_lock
@@ -64,11 +65,20 @@ class Traps:
         if bypass != "displaced":  # the status tells that as long as it is so
             self._tell(bypass, model, _BYPASSED[bypass])
 
-    def look_at(self, prompt: str, llm_string: str, model: str | None) -> tuple[str, ...]:
-        """Tell what in a call that was not a hit, as LangChain hands it over, is a trap. Returns it, too."""
+    def look_at(
+        self, prompt: str, llm_string: str, model: str | None, key: Key | None = None
+    ) -> tuple[str, ...]:
+        """Tell what in a call that was not a hit, as LangChain hands it over, is a trap. Returns it, too.
+
+        - `key`: the call's, where it is another: of an address that is no part of it nothing is told.
+        """
         held = []
-        for where, text in (("prompt", prompt[:_SCANNED]), ("configuration", llm_string)):
-            if " at 0x" in text and ADDRESS.search(text):
+        asked, configured = key or (prompt, llm_string)
+        for where, text, keyed in (
+            ("prompt", prompt[:_SCANNED], asked[:_SCANNED]),
+            ("configuration", llm_string, configured),
+        ):
+            if " at 0x" in keyed and ADDRESS.search(keyed):
                 held.append(self._tell(f"address in {where}", model, _ADDRESS.replace("{where}", where)))
             if without_credentials(text) != text:
                 held.append(self._tell(f"credential in {where}", model, _CREDENTIAL[where]))

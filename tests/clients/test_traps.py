@@ -676,6 +676,19 @@ class TestWhatIsTold:
         assert len(ASKED) == len(keys) == 3  # no object has the address of an earlier one
         assert sum("memory address" in text for text in told()) == 1
 
+    def test_an_address_that_is_no_part_of_the_key(
+        self, cache: SessionCache, server: StandIn, told: Callable[[], list[str]]
+    ) -> None:
+        class Speaking(ChatOpenAI):
+            voices: list[Any]
+
+        for _ in range(2):
+            voices = [Tool("pirate")]
+            key = SecretStr("unused")
+            Speaking(voices=voices, model="stand-in", api_key=key, base_url=server.base_url).invoke("Hi")
+        assert server.requests == 1
+        assert told() == []
+
     def test_an_address_in_a_prompt(
         self, chat: ChatOpenAI, cache: SessionCache, told: Callable[[], list[str]]
     ) -> None:
