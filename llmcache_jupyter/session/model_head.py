@@ -6,6 +6,7 @@ LangChain writes some models down in full, once. Others it cannot: these are des
 from __future__ import annotations
 
 import json
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -214,11 +215,12 @@ class DescribedHead(ModelHead):
         self._counted: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
         self._flights: set[int] = set()
+        self._senders: dict[int, threading.Thread] = {}  # of those that are threads
 
     def text(self, within: Within = frozenset()) -> str:
         cls = type(self.ref())
         code = code_of(cls)
-        self._now = now = self._described(code, within)
+        self._now = now = self._described(code, within, self._is_answering())
         told = now.copy()
         for name in self._volatile:
             one = now.get(name, _DEFAULT)
@@ -241,10 +243,18 @@ class DescribedHead(ModelHead):
         if flight in self._flights:  # the one before failed
             self._note_changes()
         self._flights.add(flight)
+        if flight == threading.get_ident():  # and no task's
+            self._senders[flight] = threading.current_thread()
 
     def answered(self, flight: int) -> None:
         self._flights.discard(flight)
+        self._senders.pop(flight, None)
         self._note_changes()
+
+    def _is_answering(self) -> bool:
+        """Whether other threads have calls on their way. One that failed there has ended with its thread."""
+        here = threading.current_thread()
+        return any(one is not here and one.is_alive() for one in list(self._senders.values()))
 
     def _note_changes(self) -> None:
         code = code_of(type(self.ref()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -129,6 +131,40 @@ class TestAPartThatChangesItself:
 
     def test_what_is_set_before_the_first_call_counts(self, kind: Make) -> None:
         assert ask(Holding(part=kind())) != ask(Holding(part=kind(voice="judge")))
+
+
+class Slowly(Counting):
+    def say(self) -> str:
+        self.calls += 1
+        time.sleep(0.01)
+        self.calls += 1
+        return self.voice
+
+
+def test_a_part_that_counts_the_calls_of_a_batch() -> None:
+    model = Holding(part=Slowly())
+    for _ in range(3):
+        model.batch([f"{number}" for number in range(8)])
+    assert len(ASKED) == 8
+
+
+class Failing(Counting):
+    is_broken = True
+
+    def say(self) -> str:
+        if self.is_broken:
+            raise ConnectionError
+        return f"{super().say()} {self.calls}"
+
+
+def test_what_is_changed_after_a_call_failed_in_another_thread_counts() -> None:
+    model = Holding(part=Failing())
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ConnectionError):
+        pool.submit(ask, model).result()
+    model.part.is_broken = False
+    assert ask(model) == "pirate 1"
+    model.part.calls = 70
+    assert ask(model) == "pirate 71"
 
 
 class TestOfWhoseMakingItIs:
