@@ -15,11 +15,12 @@ from typing import Any
 from llmcache_jupyter.caches.credentials import CALLERS_NAME, tells_caller
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
 from llmcache_jupyter.session.function_code import kept_by
-from llmcache_jupyter.session.known_kinds import CONTENTS, is_named_tuple, text_of
+from llmcache_jupyter.session.known_kinds import CONTENTS, is_named_tuple, is_plain, text_of
 from llmcache_jupyter.session.object_fields import fields_of
 
 _DEEPEST = 8
 _MOST = 2000
+_MUCH = 1000
 
 Opaque = Callable[[Any], str]
 Code = str | dict[str, str]
@@ -61,6 +62,8 @@ class Description:
             return self._of_much(value)
         below = partial(self.of, depth=depth + 1)
         try:
+            if type(value) in (list, tuple, dict) and len(value) > _MUCH and is_plain(value):
+                return {"<data>": digest_of(repr(value))}
             return self._of_collection(value, below)
         except Exception:  # an object that refuses to be looked at
             return {"<object>": self._opaque(value)}

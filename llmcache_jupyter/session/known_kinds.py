@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from llmcache_jupyter.clients.own_code import is_own
 
 _GETTER = type(vars(namedtuple("_", "part"))["part"])
+_SCALARS = frozenset({type(None), bool, int, float, str})
 _WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "fractions"})
 _TEXTS: dict[type, Callable[[Any], str]] = {
     bytes: lambda value: hashlib.blake2b(value, digest_size=8).hexdigest(),
@@ -38,6 +39,16 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, int | float | range) or type(value).__module__ in _WRITTEN_IN_FULL:
         return repr(value)
     return None
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is lists, tuples and dicts of texts and numbers, and of no other class: see its `repr`."""
+    kind = type(value)
+    if kind is dict:
+        return _SCALARS.issuperset(map(type, value)) and is_plain(list(value.values()))
+    if kind not in (list, tuple):
+        return kind in _SCALARS
+    return _SCALARS.issuperset(map(type, value)) or all(map(is_plain, value))
 
 
 def is_named_tuple(value: Any) -> bool:

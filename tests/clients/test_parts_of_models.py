@@ -27,6 +27,7 @@ from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 from stand_in import StandIn
 
 from llmcache_jupyter import CacheMissError, InMemoryCache, SessionCache
+from llmcache_jupyter.session.description import Description
 from llmcache_jupyter.session.scope import mode
 from tests.clients.conftest import MakeChat
 
@@ -251,7 +252,24 @@ class TestMuchData:
         inside[-1] = "z"
         assert "z" in ask(model)
 
-    @pytest.mark.parametrize(("one", "other"), [((1,), [1]), ({1: "a"}, {"1": "a"})])
+    @pytest.mark.parametrize("many", [list, lambda numbers: dict.fromkeys(map(str, numbers), 1)])
+    def test_all_of_it_is_looked_at_once(
+        self, many: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks: list[Any] = []
+        of = Description.of
+
+        def look(*args: Any, **options: Any) -> Any:
+            looks.append(1)
+            return of(*args, **options)
+
+        monkeypatch.setattr(Description, "of", look)
+        for count in (50_000, 50_001, 50_000):
+            ask(Holding(part=many(range(count))))
+        assert len(ASKED) == 2
+        assert len(looks) < 1000
+
+    @pytest.mark.parametrize(("one", "other"), [((1,), [1]), ({1: "a"}, {"1": "a"}), (1, True), (1, 1.0)])
     def test_what_json_writes_alike(self, one: Any, other: Any) -> None:
         much = list(range(3000))
         assert ask(Holding(part=[*much, one])) != ask(Holding(part=[*much, other]))
