@@ -24,9 +24,9 @@ class _Part:
     last: Told
     counted: dict[str, Any] = field(default_factory=dict)
 
-    def as_counted(self) -> Told:
-        fields = self.last["fields"] | self.counted
-        return {**self.last, "fields": {name: one for name, one in fields.items() if one is not _ABSENT}}
+    def as_counted(self, told: Told) -> Told:
+        fields = told["fields"] | self.counted
+        return {**told, "fields": {name: one for name, one in fields.items() if one is not _ABSENT}}
 
     def changed(self, told: Told) -> list[str]:
         """The names of the fields that are others than last."""
@@ -52,7 +52,7 @@ class OwnChanges:
         if part.last != told:
             part.counted.clear()
         part.last = told
-        return part.as_counted()
+        return part.as_counted(told)
 
     def answered(self, value: Any, told: Told) -> Told:
         """What counts of this object, which is described as `told` as soon as a call is answered."""
@@ -60,12 +60,13 @@ class OwnChanges:
         if part is None:
             return told
         names = part.changed(told)
-        if all(_changes_itself(value, name) for name in names):
+        is_same_code = told.get("code") == part.last.get("code")
+        if is_same_code and all(_changes_itself(value, name) for name in names):
             part.counted = {name: part.last["fields"].get(name, _ABSENT) for name in names} | part.counted
         else:
             part.counted.clear()
         part.last = told
-        return part.as_counted()
+        return part.as_counted(told)
 
     def _part_of(self, value: Any, told: Told) -> _Part | None:
         key = id(value)
