@@ -15,7 +15,7 @@ from typing import Any
 from llmcache_jupyter.caches.credentials import CALLERS_NAME, tells_caller
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
 from llmcache_jupyter.session.function_code import kept_by
-from llmcache_jupyter.session.known_kinds import CONTENTS, is_named_tuple, is_plain, text_of
+from llmcache_jupyter.session.known_kinds import CONTENTS, is_connection, is_named_tuple, is_plain, text_of
 from llmcache_jupyter.session.object_fields import fields_of
 
 _DEEPEST = 8
@@ -122,7 +122,7 @@ class Description:
 
     def _of_fields(self, name: str, value: Any, below: Below) -> Any:
         fields = value._asdict() if is_named_tuple(value) else fields_of(value)
-        if fields is None:
+        if fields is None or is_connection(value):
             return {"<object>": self._opaque(value)}
         told = {"<of>": name, "fields": _of_fields(fields, below)}
         return self._counted(value, self._with_code(value, told))

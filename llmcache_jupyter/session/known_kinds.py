@@ -20,6 +20,10 @@ from zoneinfo import ZoneInfo
 from llmcache_jupyter.clients.own_code import is_own
 
 _GETTER = type(vars(namedtuple("_", "part"))["part"])
+_CONNECTING = frozenset(
+    "aiohttp anthropic boto3 botocore cohere groq grpc httpcore httpx mistralai ollama openai requests"
+    " urllib3".split()
+)
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _WRITTEN_IN_FULL = frozenset({"datetime", "decimal", "uuid", "fractions"})
 _TEXTS: dict[type, Callable[[Any], str]] = {
@@ -54,6 +58,12 @@ def is_plain(value: Any) -> bool:
 def is_named_tuple(value: Any) -> bool:
     """Whether the value is a tuple whose parts have names, and nothing more."""
     return isinstance(value, tuple) and hasattr(value, "_asdict") and not hasattr(value, "__dict__")
+
+
+def is_connection(value: Any) -> bool:
+    """Whether it is a client of a library's, or a part of one: each call changes what is in it."""
+    library = type(value).__module__.partition(".")[0]
+    return library in _CONNECTING and not hasattr(type(value), "model_fields")
 
 
 def _items(value: Any) -> list[Any]:

@@ -13,6 +13,7 @@ import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
+from openai import OpenAI
 from pydantic import BaseModel, PrivateAttr, SecretStr
 from stand_in import StandIn
 
@@ -165,6 +166,27 @@ def test_what_is_changed_after_a_call_failed_in_another_thread_counts() -> None:
     assert ask(model) == "pirate 1"
     model.part.calls = 70
     assert ask(model) == "pirate 71"
+
+
+class Asking:
+    """A client of one's own around a library's."""
+
+    def __init__(self, url: str) -> None:
+        self.api = OpenAI(api_key="unused", base_url=url)
+
+    def say(self) -> str:
+        messages: Any = [{"role": "user", "content": "Hi"}]
+        answer = self.api.chat.completions.create(model="stand-in", messages=messages)
+        return str(answer.choices[0].message.content)
+
+
+def test_a_library_s_client_in_a_part_is_itself(server: StandIn) -> None:
+    model, other = (Holding(part=Asking(server.base_url)) for _ in range(2))
+    for prompt in ("a", "b") * 3:
+        model.invoke(prompt)
+    assert (ASKED, server.requests) == (["a", "b"], 2)
+    other.invoke("a")
+    assert server.requests == 3
 
 
 class TestOfWhoseMakingItIs:
