@@ -6,9 +6,12 @@ called. Imports nothing of LangChain itself.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import sys
 from collections.abc import Iterator
+from threading import Thread
 from types import FrameType
 from typing import Any, TypeAlias, get_args
 
@@ -47,6 +50,18 @@ def asking(frame: FrameType | None) -> Asking | None:
             return (told["self"], told.get("kwargs") or {}) if "self" in told else None
         frame = frame.f_back
     return None
+
+
+def is_calling(sender: Thread | asyncio.Task[Any]) -> bool:
+    """Whether the thread or task may be within a call of a model of LangChain's."""
+    if not isinstance(sender, Thread):
+        return not sender.done()
+    frame = sys._current_frames().get(sender.ident or 0)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_HOME):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_serialisable(model: Any) -> bool:

@@ -5,6 +5,7 @@ LangChain writes some models down in full, once. Others it cannot: these are des
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 from weakref import ref
 
 from llmcache_jupyter.clients.langchain_model import (
+    is_calling,
     llm_string_head,
     private_settings,
     proves_caller,
@@ -214,18 +216,18 @@ class DescribedHead(ModelHead):
         self._now: dict[str, Any] = {}
         self._counted: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
-        self._flights: set[int] = set()
-        self._senders: dict[int, threading.Thread] = {}  # of those that are threads
+        self._flights: dict[int, threading.Thread | asyncio.Task[Any]] = {}
 
     def text(self, within: Within = frozenset()) -> str:
         cls = type(self.ref())
         code = code_of(cls)
-        self._now = now = self._described(code, within, self._is_answering())
+        is_answering = self._is_answering()
+        self._now = now = self._described(code, within, is_answering)
         told = now.copy()
         for name in self._volatile:
             one = now.get(name, _DEFAULT)
             is_changed = one != self._last.get(name, one)
-            if name not in self._counted or (is_changed and not self._flights):
+            if name not in self._counted or (is_changed and not is_answering):
                 self._counted[name] = one
             self._last[name] = one
             told[name] = self._counted[name]
@@ -242,19 +244,16 @@ class DescribedHead(ModelHead):
     def sent(self, flight: int) -> None:
         if flight in self._flights:  # the one before failed
             self._note_changes()
-        self._flights.add(flight)
-        if flight == threading.get_ident():  # and no task's
-            self._senders[flight] = threading.current_thread()
+        self._flights[flight] = _here()
 
     def answered(self, flight: int) -> None:
-        self._flights.discard(flight)
-        self._senders.pop(flight, None)
+        self._flights.pop(flight, None)
         self._note_changes()
 
     def _is_answering(self) -> bool:
-        """Whether other threads have calls on their way. One that failed there has ended with its thread."""
-        here = threading.current_thread()
-        return any(one is not here and one.is_alive() for one in list(self._senders.values()))
+        """Whether other threads or tasks have calls on their way. Of one that failed, nobody tells."""
+        here = _here()
+        return any(one is not here and is_calling(one) for one in list(self._flights.values()))
 
     def _note_changes(self) -> None:
         code = code_of(type(self.ref()))
@@ -277,6 +276,13 @@ class DescribedHead(ModelHead):
             if name not in own_defaults or not _is_same(own_defaults[name], value)
         }
         return told | self._told_privately(within, is_answered)
+
+
+def _here() -> threading.Thread | asyncio.Task[Any]:
+    try:
+        return asyncio.current_task() or threading.current_thread()
+    except RuntimeError:  # no loop runs in this thread
+        return threading.current_thread()
 
 
 class _NoData(Exception):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import threading
 import warnings
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -383,6 +385,31 @@ class TestAFieldThatACallSets:
         model.style = "Knight"
         assert [ask(model), ask(model)] == ["knight", "knight"]
         assert len(ASKED) == 2
+
+    @pytest.mark.parametrize(
+        "fail",
+        [
+            ask,
+            lambda model: ThreadPoolExecutor(1).submit(ask, model).result(),
+            lambda model: asyncio.run(model.ainvoke("Hi")),
+        ],
+        ids=["here", "in a thread", "in a task"],
+    )
+    def test_after_a_call_that_failed_the_users_own_change_counts(self, fail: Callable[[Any], Any]) -> None:
+        class Breaking(Settling):
+            def held(self) -> Any:
+                if self.style == "broken":
+                    raise ConnectionError
+                return super().held()
+
+        model = Breaking(style="Pirate")
+        ask(model)
+        model.style = "broken"
+        with pytest.raises(ConnectionError):
+            fail(model)
+        for style in ("Knight", "Judge"):
+            model.style = style
+            assert ask(model) == style.lower()
 
     def test_in_another_class_of_that_name_it_counts(self) -> None:
         model = Settling(style="Pirate")
