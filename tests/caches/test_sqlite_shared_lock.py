@@ -7,14 +7,16 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.sqlite import SQLiteCache
-from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
+from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock, shared_lock
 from tests.caches.contract import FakeClock, answer, entry, texts
 from tests.caches.test_sqlite_processes import check_sound
 
@@ -224,15 +226,41 @@ class TestTaken:
         storing.join()
         assert Other(path).end() == ["before", "ours"]
 
+    def test_it_is_not_taken_while_the_last_connection_is_closed(
+        self, cache: SQLiteCache, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who closes that has the file for itself alone, and removes the log: nobody else may come in."""
+        begun, log = threading.Event(), []
+        take = SharedLock.take
+
+        def take_slowly(lock: SharedLock) -> bool:
+            if not begun.is_set():
+                begun.set()
+                time.sleep(0.2)
+                log.append("taken")
+            return take(lock)
+
+        cache.put(entry())
+        other = SQLiteCache(path)
+        monkeypatch.setattr(SharedLock, "take", take_slowly)
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(other.put, entry("other"))
+            begun.wait()
+            cache.close()
+            log.append("closed")
+            writing.result()
+        other.close()
+        assert log == ["taken", "closed"]
+
     def test_whether_it_is_held_is_told(self, cache: SQLiteCache, path: Path) -> None:
         lock = shared_lock(path)
         assert lock is not None
-        assert lock.take(0)
+        assert lock.take()
         copy(path)
         other = Other(path, code=_LOCKS)
-        assert not lock.take(0.05)
+        assert not lock.take()
         other.end()
-        assert lock.take(0)
+        assert lock.take()
 
     def test_it_is_not_needed_where_there_is_no_file(self, path: Path) -> None:
         assert shared_lock(path) is None

@@ -16,14 +16,14 @@ from llmcache_jupyter.caches.sqlite.forks import at_forks, uses_sqlite
 from llmcache_jupyter.caches.sqlite.log_index import Version
 from llmcache_jupyter.caches.sqlite.opening import HINTS, HURRIED, PATIENT, connect, store_error
 from llmcache_jupyter.caches.sqlite.place import Place, file_id
-from llmcache_jupyter.caches.sqlite.shared_lock import FileId, shared_lock
+from llmcache_jupyter.caches.sqlite.shared_lock import FileId, closing, shared_lock
 from llmcache_jupyter.errors import StoreError
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
 _READ_TIMEOUT, _STOP_TIMEOUT = 1.0, 1.0
-_LOOK_AGAIN = 1.0  # seconds
+_LOOK_AGAIN, _PAUSE = 1.0, 0.001  # seconds
 _IDLE_READERS = 8
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 _LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
@@ -244,7 +244,8 @@ class Connections:
     def _give_back(self, pool: list[sqlite3.Connection], reader: sqlite3.Connection) -> None:
         _roll_back(reader)
         if len(pool) >= _IDLE_READERS or pool is not self._readers:
-            reader.close()
+            with closing:
+                reader.close()
             return
         pool.append(reader)
         if self._closed:
@@ -285,8 +286,16 @@ class Connections:
 
     def keep_log(self, patience: float) -> None:
         """Have no other process remove the log: from here on none does, though it may have before."""
-        if self._is_open() and self._shared_lock is not None and not self._shared_lock.take(patience):
-            raise StoreError(f"{self.path}: {HINTS[sqlite3.SQLITE_BUSY]}.")
+        until = None
+        while not self._has_kept_log():
+            until = until or time.monotonic() + patience
+            if time.monotonic() > until:
+                raise StoreError(f"{self.path}: {HINTS[sqlite3.SQLITE_BUSY]}.")
+            time.sleep(_PAUSE)
+
+    def _has_kept_log(self) -> bool:
+        with closing:
+            return not self._is_open() or self._shared_lock is None or self._shared_lock.take()
 
     def _leave_log(self) -> None:
         """Once nothing is open, the log of what was is no longer the one to watch."""
@@ -299,7 +308,8 @@ class Connections:
     def _close_readers(self) -> None:
         while self._readers:
             try:
-                self._readers.pop().close()
+                with closing:
+                    self._readers.pop().close()
             except IndexError:  # another thread took the last one
                 return
 
@@ -334,9 +344,10 @@ class Connections:
             self._close_writer()
 
     def _close_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        with closing:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -19,7 +19,7 @@ from llmcache_jupyter.caches.sqlite.connections import leave_lost_log
 from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, Look, check_writable, look_at, make
 from llmcache_jupyter.caches.sqlite.forks import uses_sqlite
 from llmcache_jupyter.caches.sqlite.opening import connect, store_error
-from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
+from llmcache_jupyter.caches.sqlite.shared_lock import closing, shared_lock
 from llmcache_jupyter.errors import StoreError
 
 OLDEST_SQLITE = (3, 31)
@@ -149,7 +149,8 @@ def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
     except sqlite3.Error as error:
         raise store_error(error, path) from error
     finally:
-        writer.close()
+        with closing:
+            writer.close()
         del lock  # not before
 
 
@@ -165,7 +166,8 @@ def _check(path: Path, migrations: Sequence[Migration]) -> None:
             if look_at(path) == seen:  # else another kernel was making it meanwhile
                 raise store_error(error, path) if isinstance(error, sqlite3.Error) else error from None
         finally:
-            reader.close()
+            with closing:
+                reader.close()
 
 
 def _look(path: Path) -> Look | None:

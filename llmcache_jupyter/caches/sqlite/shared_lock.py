@@ -8,12 +8,11 @@ that a process closes, it gives up all of its locks on that file: `shutil.copy("
 from __future__ import annotations
 
 import os
-import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from llmcache_jupyter.caches.locks import new_lock
+from llmcache_jupyter.caches.locks import new_lock, new_rlock
 
 try:
     import fcntl
@@ -21,7 +20,6 @@ except ImportError:  # Windows, where each descriptor has its own locks
     fcntl = None  # type: ignore[assignment]
 
 _FIRST, _COUNT = 0x40000002, 510  # the bytes it locks: "SHARED_FIRST" and "SHARED_SIZE" in SQLite's source
-_PAUSE = 0.001  # seconds
 
 FileId = tuple[int, int]
 
@@ -33,23 +31,15 @@ class SharedLock:
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor).atexit = False  # SQLite goes on till then
 
-    def take(self, patience: float) -> bool:
-        """Take it again, if it was lost. Returns whether it is held.
-
-        - `patience`: seconds to wait for a process that is just removing the log.
-        """
-        until = None
-        while True:
-            try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, _COUNT, _FIRST)
-                return True
-            except (BlockingIOError, PermissionError):
-                until = until or time.monotonic() + patience
-                if time.monotonic() > until:
-                    return False
-                time.sleep(_PAUSE)
-            except OSError:  # a disk that knows no locks
-                return True
+    def take(self) -> bool:
+        """Take it again, if it was lost. Returns whether it is held: not while somebody removes the log."""
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, _COUNT, _FIRST)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:  # a disk that knows no locks
+            return True
+        return True
 
     def read(self, size: int) -> bytes:
         """The file's beginning. To open and close it once more would lose the lock."""
@@ -81,5 +71,8 @@ def _file_id(about: os.stat_result) -> FileId:
     return about.st_dev, about.st_ino
 
 
+# Held while a connection is closed, and while the lock is taken again: who closes the last connection has the
+# file for itself alone as it removes the log. To take the lock then would let other processes in.
+closing = new_rlock()
 _held: weakref.WeakValueDictionary[FileId, SharedLock] = weakref.WeakValueDictionary()
 _lock = new_lock()
