@@ -131,9 +131,7 @@ class Backfill:
             self._front.claim_some(some, 1 if self._alone else _AT_ONCE, _CHARACTERS)
             if not some:
                 return False
-            stored = self._slow.stored_when(entry.key for entry in some)
-            older = {one.key for one in some if one.stored < stored.get(one.key, one.stored)}
-            self._slow.put_all(one for one in some if one.key not in older)
+            older = self._slow.put_latest(some)
             self._alone = max(0, self._alone - 1)
             self._guard.worked()
             for entry in some:

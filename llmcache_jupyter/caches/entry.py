@@ -158,6 +158,17 @@ class EntryCache(BaseCache):
         found = map(self.get, keys)
         return {entry.key: entry.stored for entry in found if entry is not None}
 
+    def put_latest(self, entries: Iterable[Entry]) -> set[Key]:
+        """`put` each, unless what is there was stored later. Returns the keys of those that were not put.
+
+        - A cache that others write to does this in one step, if it can.
+        """
+        many = list(entries)
+        stored = self.stored_when(entry.key for entry in many)
+        older = {entry.key for entry in many if entry.stored < stored.get(entry.key, entry.stored)}
+        self.put_all(entry for entry in many if entry.key not in older)
+        return older
+
     @abstractmethod
     def touch(self, key: Key) -> None:
         """Count a hit on the entry under `key`, now."""

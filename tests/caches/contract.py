@@ -224,6 +224,16 @@ class CacheContract(InterfaceContract):
         asked = [entry(prompt).key for prompt in "abc"]
         assert cache.stored_when(iter(asked)) == {asked[0]: 5.5, asked[1]: 6.5}
 
+    def test_put_latest_leaves_what_was_stored_later(self, cache: EntryCache, clock: FakeClock) -> None:
+        cache.put_all([entry(prompt, stored=5.5) for prompt in "abc"])
+        moments = {"a": 5.0, "b": 5.5, "c": 6.0, "d": 1.0}
+        mine = [entry(prompt, text="mine", stored=stored) for prompt, stored in moments.items()]
+        assert cache.put_latest(iter(mine)) == {entry("a").key}
+        assert {one.key: one for one in cache.entries(Query(limit=None)).entries} == {
+            one.key: one for one in [entry("a", stored=5.5), *mine[1:]]
+        }
+        assert cache.put_latest([]) == set()
+
     def test_update_after_put_starts_anew(self, cache: EntryCache) -> None:
         cache.put(entry(hits=3, took=2.0, cell="c"))
         cache.update(*entry().key, answer("new"))

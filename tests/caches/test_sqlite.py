@@ -405,6 +405,21 @@ class TestLocked:
         blocked.close()
         cache.put(entry("q"))
 
+    def test_what_another_program_stores_meanwhile_stays_if_it_is_later(self, make: Make, path: Path) -> None:
+        cache = make()
+        cache.put(entry(stored=5.0))
+        assert len(cache.entries().entries) == 1
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as pool:
+            put = pool.submit(cache.put_latest, [entry(text="older", stored=10.0)])
+            time.sleep(0.2)
+            other.execute("UPDATE entries SET stored = 20.0")
+            other.execute("COMMIT")
+            assert put.result() == {entry().key}
+        other.close()
+        assert cache.get(entry().key) == entry(stored=20.0)
+
 
 class TestLoop:
     async def test_a_writer_that_waits_does_not_stop_the_loop(self, make: Make, path: Path) -> None:

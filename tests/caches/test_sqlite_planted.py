@@ -121,6 +121,15 @@ class TestPlanted:
         with SQLiteCache(path) as cache:
             assert cache.entries(Query(text="new")).total == 1
 
+    @pytest.mark.parametrize("name", [name for name in PLANTED if name.startswith("numbers")])
+    def test_no_planted_moment_keeps_an_answer_from_being_stored(self, name: str, path: Path) -> None:
+        altered(PLANTED[name])(path)
+        mine = entry("prompt 0", text="mine", stored=2_000.0)
+        with SQLiteCache(path) as cache:
+            assert cache.stored_when([mine.key]).get(mine.key, 0.0) == 0.0
+            assert cache.put_latest([mine]) == set()
+            assert cache.get(mine.key) == mine
+
     def test_the_others_are_still_there(self, path: Path) -> None:
         altered("UPDATE entries SET generations = x'00', prompt = CAST(x'ff' AS TEXT) WHERE row = 2")(path)
         with SQLiteCache(path) as cache:

@@ -36,6 +36,7 @@ from llmcache_jupyter.caches.sqlite.rows import (
     generations_of,
     keys_after,
     row_of,
+    seconds,
     shown,
     stored_of,
 )
@@ -186,14 +187,30 @@ class SQLiteCache(LimitedCache):
                 self._writes.insert(writer, row)
             return self._evict(writer)
 
-        evicted = self._change(insert)
+        return self._put(insert)
+
+    def put_latest(self, entries: Iterable[Entry]) -> set[Key]:
+        rows = {entry.key: row_of(entry) for entry in entries}
+
+        def insert(writer: sqlite3.Connection) -> set[Key]:
+            self._remove_expired(writer)
+            older = {key for key, row in rows.items() if self._writes.has_later(writer, row)}
+            for key in rows.keys() - older:
+                self._writes.insert(writer, rows[key])
+            self._evict(writer)
+            return older
+
+        return self._put(insert)
+
+    def _put(self, insert: Callable[[sqlite3.Connection], T]) -> T:
+        result = self._change(insert)
         self._clerk.arrived()
-        return evicted
+        return result
 
     def stored_when(self, keys: Iterable[Key]) -> dict[Key, float]:
         version = self._connections.version()
         found = {key: self._read(STORED, key_digest(key), version) for key in keys}
-        stored = {key: rows[0][0] for key, rows in found.items() if rows}
+        stored = {key: seconds(rows[0][0]) or 0.0 for key, rows in found.items() if rows}
         return {key: moment for key, moment in stored.items() if not self._is_expired(moment)}
 
     def touch(self, key: Key) -> None:

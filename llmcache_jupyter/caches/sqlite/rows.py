@@ -17,7 +17,7 @@ from llmcache_jupyter.caches.generation import answer_text
 from llmcache_jupyter.errors import DecodingError, EncodingError
 
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-_LATEST = 253_402_300_799.0  # the last second that a date can be
+LATEST = 253_402_300_799.0  # the last second that a date can be
 _AT_ONCE = 500
 _LONG = {
     "prompt": "a prompt",
@@ -93,7 +93,7 @@ def generations_of(row: Sequence[Any]) -> list[Any]:
 
 def stored_of(row: Sequence[Any]) -> float:
     """When what `GET` gives was stored, in seconds since the epoch."""
-    return _seconds(row[2]) or 0.0
+    return seconds(row[2]) or 0.0
 
 
 def entry_of(key: Key, generations: list[Any], row: Sequence[Any]) -> Entry:
@@ -104,11 +104,11 @@ def entry_of(key: Key, generations: list[Any], row: Sequence[Any]) -> Entry:
         generations,
         stored_of(row),
         sent=None if sent is None else shown(sent),
-        took=_seconds(took),
+        took=seconds(took),
         tokens=_integer(tokens),
         cell=None if cell is None else shown(cell),
         hits=_integer(hits) or 0,
-        last_used=_seconds(last_used),
+        last_used=seconds(last_used),
     )
 
 
@@ -174,8 +174,9 @@ def _optional_text(text: str | None) -> str | None:
     return None if text is None else to_text(text)
 
 
-def _seconds(value: Any) -> float | None:
-    return value if isinstance(value, float) and 0 <= value <= _LATEST else None
+def seconds(value: Any) -> float | None:
+    """A moment, if the value can be one, in seconds since the epoch."""
+    return value if isinstance(value, float) and 0 <= value <= LATEST else None
 
 
 def _integer(value: Any) -> int | None:

@@ -11,13 +11,13 @@ from llmcache_jupyter.caches.limits import Limits
 from llmcache_jupyter.caches.prompt import prompt_text
 from llmcache_jupyter.caches.sqlite.inbox import take
 from llmcache_jupyter.caches.sqlite.query import count, indexed_up_to
-from llmcache_jupyter.caches.sqlite.rows import shown, to_bytes, to_text
+from llmcache_jupyter.caches.sqlite.rows import LATEST, shown, to_bytes, to_text
 from llmcache_jupyter.caches.uses import Use
 
 # So many entries are put into the index of trigrams at once. Until then a search reads them one by one.
 _INDEXED_AT_ONCE = 64
 
-_LATEST = 2**53  # a file may hold any number, and things that are none
+_MOST = 2**53  # a file may hold any number, and things that are none
 
 _COUNT = """INSERT INTO llm_strings (digest, model, entries, text)
     VALUES (:llm_digest, :model, 1, :llm_string)
@@ -30,6 +30,8 @@ _INSERT = """INSERT INTO entries (
         (SELECT coalesce(max(used), 0) + 1 FROM entries), :generations, :sent, :prompt_text, :answer_text,
         :prompt
     FROM llm_strings WHERE digest = :llm_digest"""
+_LATER = f"""SELECT 1 FROM entries
+    WHERE digest = :digest AND stored > :stored AND typeof(stored) = 'real' AND stored <= {LATEST}"""
 _INDEX = """INSERT INTO search (rowid, prompt_text, answer_text)
     SELECT row, prompt_text, answer_text FROM entries WHERE row > ? AND row <= ? ORDER BY row"""
 _UNINDEX = """INSERT INTO search (search, rowid, prompt_text, answer_text)
@@ -72,6 +74,10 @@ class Writes:
         writer.execute(_COUNT, row | made)
         writer.execute(_INSERT, row | made)
         self._index(writer)
+
+    def has_later(self, writer: sqlite3.Connection, row: dict[str, Any]) -> bool:
+        """Whether an entry with the same key as this row of the inbox was stored later."""
+        return bool(writer.execute(_LATER, row).fetchall())
 
     def evict(self, writer: sqlite3.Connection, limits: Limits) -> int:
         """Remove the oldest entries over the maximum. Returns how many."""
@@ -122,7 +128,7 @@ def write_uses(writer: sqlite3.Connection, taken: dict[bytes, Use]) -> None:
     """Count these hits in the file."""
     if not taken:
         return
-    ((newest,),) = writer.execute("SELECT max(used) FROM entries WHERE used BETWEEN 0 AND ?", [_LATEST])
+    ((newest,),) = writer.execute("SELECT max(used) FROM entries WHERE used BETWEEN 0 AND ?", [_MOST])
     writer.executemany(
         "UPDATE entries SET hits = hits + ?, last_used = max(coalesce(last_used, 0), ?), used = ? "
         "WHERE digest = ?",
