@@ -118,5 +118,5 @@ class TestTogether:
         seed = 1 if soak_factor == 1 else random.randrange(1_000_000)
         found = _run("sqlite_kernels", path, seed, 4 * soak_factor)
         assert found["wrong"] == {}, f"seed {seed}"
-        assert found["did"]["stored"] > 200
+        assert found["did"]["stored"] > 50
         check_sound(path)

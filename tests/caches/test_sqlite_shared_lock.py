@@ -1,8 +1,13 @@
-"""A process that lost SQLite's locks, because it closed a descriptor of the file: nothing is lost by it."""
+"""A process that closed a descriptor of the file, and so gave up SQLite's locks: nothing is lost by it.
+
+All of it holds where a lock of the open file stays, and where there is none (macOS, say).
+"""
 
 from __future__ import annotations
 
+import fcntl
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -16,11 +21,15 @@ import pytest
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.sqlite import SQLiteCache
-from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock, shared_lock
+from llmcache_jupyter.caches.sqlite import shared_lock as module
+from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from tests.caches.contract import FakeClock, answer, entry, texts
 from tests.caches.test_sqlite_processes import check_sound
 
 Lose = Callable[[Path], object]
+
+STAYS = pytest.mark.parametrize("stays", [True], indirect=True)
+MAY_BE_LOST = pytest.mark.parametrize("stays", [False], indirect=True)
 
 _STORES = """
 import sys
@@ -67,6 +76,10 @@ class Other:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "\n"
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
     def end(self) -> list[str]:
         """What it saw in the end."""
         seen, _ = self._process.communicate()
@@ -86,6 +99,13 @@ def open_once_more(path: Path) -> SQLiteCache:
 
 def open_and_close(path: Path) -> None:
     open_once_more(path).close()
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["lock that stays", "lock to lose"])
+def stays(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether this process has a lock that stays. Other kernels always have."""
+    if not request.param:
+        monkeypatch.setattr(module, "_lock_description", lambda *_: False)
 
 
 @pytest.fixture
@@ -206,17 +226,59 @@ class TestKept:
         gc.collect()
         assert not Other(path, code=_TRIES).end()
 
+    @STAYS
+    def test_a_lock_that_stays_outlives_a_copy(self, cache: SQLiteCache, path: Path) -> None:
+        log = path.with_name("notes.sqlite-wal")
+        was = log.stat().st_ino
+        copy(path)
+        Other(path, "theirs").end()
+        assert log.stat().st_ino == was
+        assert stored(cache) == ["before", "theirs"]
+
+    @STAYS
+    def test_a_forked_child_lets_go_of_its_own_alone(self, cache: SQLiteCache, path: Path) -> None:
+        child = os.fork()
+        if not child:
+            cache.put(entry("child"))
+            cache.close()
+            os._exit(0)
+        cache.put(entry("parent"))
+        os.waitpid(child, 0)
+        copy(path)
+        assert not Other(path, code=_TRIES).end()
+        assert stored(cache) == ["before", "child", "parent"]
+
     def test_the_last_cache_lets_go_of_it(self, path: Path) -> None:
         with SQLiteCache(path) as cache:
             cache.put(entry("one"))
+            cache.entries()
         assert Other(path, code=_TRIES).end() == ["locked"]
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+    @pytest.mark.parametrize("stays", [True] if sys.version_info < (3, 12) else [True, False], indirect=True)
+    def test_who_lost_the_log_removes_none_of_others(self, cache: SQLiteCache, path: Path) -> None:
+        """Somebody removed it by hand, and another kernel, which was killed, left one in its place."""
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink()
+        other = Other(path, "theirs")
+        other.kill()
+        cache.put(entry("ours"))
+        assert "theirs" in stored(cache)
 
 
 class TestTaken:
-    def test_nothing_is_written_while_another_process_removes_the_log(
-        self, cache: SQLiteCache, path: Path
-    ) -> None:
+    def test_nothing_is_opened_while_another_process_removes_the_log(self, path: Path) -> None:
+        with SQLiteCache(path) as cache:
+            self._store_meanwhile(cache, path)
+        assert Other(path).end() == ["ours"]
+
+    @MAY_BE_LOST
+    def test_nothing_is_written_meanwhile(self, cache: SQLiteCache, path: Path) -> None:
         copy(path)
+        self._store_meanwhile(cache, path)
+        assert Other(path).end() == ["before", "ours"]
+
+    def _store_meanwhile(self, cache: SQLiteCache, path: Path) -> None:
         other = Other(path, code=_LOCKS)
         storing = threading.Thread(target=cache.put, args=[entry("ours")])
         storing.start()
@@ -224,25 +286,25 @@ class TestTaken:
         assert storing.is_alive()
         other.end()
         storing.join()
-        assert Other(path).end() == ["before", "ours"]
 
+    @MAY_BE_LOST
     def test_it_is_not_taken_while_the_last_connection_is_closed(
         self, cache: SQLiteCache, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Who closes that has the file for itself alone, and removes the log: nobody else may come in."""
         begun, log = threading.Event(), []
-        take = SharedLock.take
+        take = fcntl.lockf
 
-        def take_slowly(lock: SharedLock) -> bool:
+        def take_slowly(*how: int) -> None:
             if not begun.is_set():
                 begun.set()
                 time.sleep(0.2)
                 log.append("taken")
-            return take(lock)
+            take(*how)
 
         cache.put(entry())
         other = SQLiteCache(path)
-        monkeypatch.setattr(SharedLock, "take", take_slowly)
+        monkeypatch.setattr(fcntl, "lockf", take_slowly)
         with ThreadPoolExecutor(1) as pool:
             writing = pool.submit(other.put, entry("other"))
             begun.wait()
@@ -252,6 +314,7 @@ class TestTaken:
         other.close()
         assert log == ["taken", "closed"]
 
+    @MAY_BE_LOST
     def test_whether_it_is_held_is_told(self, cache: SQLiteCache, path: Path) -> None:
         lock = shared_lock(path)
         assert lock is not None

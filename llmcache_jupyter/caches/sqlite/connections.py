@@ -7,16 +7,16 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from llmcache_jupyter.caches.locks import new_rlock
 from llmcache_jupyter.caches.sqlite.forks import at_forks, uses_sqlite
 from llmcache_jupyter.caches.sqlite.log_index import Version
-from llmcache_jupyter.caches.sqlite.opening import HINTS, HURRIED, PATIENT, connect, store_error
+from llmcache_jupyter.caches.sqlite.opening import HINTS, HURRIED, PATIENT, Connection, connect, store_error
 from llmcache_jupyter.caches.sqlite.place import Place, file_id
-from llmcache_jupyter.caches.sqlite.shared_lock import FileId, closing, shared_lock
+from llmcache_jupyter.caches.sqlite.shared_lock import FileId, SharedLock, forget_locks, shared_lock
 from llmcache_jupyter.errors import StoreError
 
 T = TypeVar("T")
@@ -62,9 +62,9 @@ class Connections:
         self._busy: set[int] = set()  # threads that read
         self._patience = PATIENT
         self._failures = 0  # of writing
-        self._writer: sqlite3.Connection | None = None
+        self._writer: Connection | None = None
         self._shared_lock = shared_lock(path)
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[Connection] = []
         _alive.add(self)
 
     @property
@@ -192,6 +192,7 @@ class Connections:
         """In a forked child: what another thread of the parent was using is left alone."""
         self._writer = None
         self._is_stopped, self._readers, self._busy = False, [], set()
+        self._shared_lock = None if self._closed else shared_lock(self.path)
         self._on_fork()
 
     @uses_sqlite
@@ -208,7 +209,7 @@ class Connections:
         finally:
             self._busy.discard(me)
 
-    def _borrow(self, me: int) -> tuple[list[sqlite3.Connection], sqlite3.Connection]:
+    def _borrow(self, me: int) -> tuple[list[Connection], Connection]:
         """A reader, and where it belongs."""
         self._check_open()
         if self._is_time_to_look():
@@ -231,8 +232,8 @@ class Connections:
             with self._write_lock:  # until `go_on`
                 self._busy.add(me)
 
-    def _new_reader(self) -> sqlite3.Connection:
-        reader = connect(self.path, "mode=rw", _READ_TIMEOUT)
+    def _new_reader(self) -> Connection:
+        reader = self._connect(_READ_TIMEOUT)
         try:
             reader.execute("PRAGMA query_only = ON")
             self._place.watch_log()
@@ -241,11 +242,10 @@ class Connections:
             raise
         return reader
 
-    def _give_back(self, pool: list[sqlite3.Connection], reader: sqlite3.Connection) -> None:
+    def _give_back(self, pool: list[Connection], reader: Connection) -> None:
         _roll_back(reader)
         if len(pool) >= _IDLE_READERS or pool is not self._readers:
-            with closing:
-                reader.close()
+            reader.close()
             return
         pool.append(reader)
         if self._closed:
@@ -285,17 +285,31 @@ class Connections:
         return self._is_open() and self._place.has_lost_log()
 
     def keep_log(self, patience: float) -> None:
-        """Have no other process remove the log: from here on none does, though it may have before."""
+        """Have no other process remove the log of what is open: from here on none does, if any did before."""
+        if self._is_open():
+            self._take(self._shared_lock, patience)
+
+    def _take(self, lock: SharedLock | None, patience: float) -> None:
         until = None
-        while not self._has_kept_log():
+        while lock is not None and not lock.take():
             until = until or time.monotonic() + patience
             if time.monotonic() > until:
                 raise StoreError(f"{self.path}: {HINTS[sqlite3.SQLITE_BUSY]}.")
             time.sleep(_PAUSE)
 
-    def _has_kept_log(self) -> bool:
-        with closing:
-            return not self._is_open() or self._shared_lock is None or self._shared_lock.take()
+    def _connect(self, patience: float) -> Connection:
+        lock = self._shared_lock
+        if lock is not None:
+            lock.add()
+        try:
+            self._take(lock, patience)
+            connection = connect(self.path, "mode=rw", patience)
+        except BaseException:
+            if lock is not None:
+                lock.remove()
+            raise
+        connection.lock = lock
+        return connection
 
     def _leave_log(self) -> None:
         """Once nothing is open, the log of what was is no longer the one to watch."""
@@ -308,8 +322,7 @@ class Connections:
     def _close_readers(self) -> None:
         while self._readers:
             try:
-                with closing:
-                    self._readers.pop().close()
+                self._readers.pop().close()
             except IndexError:  # another thread took the last one
                 return
 
@@ -327,8 +340,8 @@ class Connections:
             self._patience = patience
         return self._writer
 
-    def _new_writer(self, patience: float) -> sqlite3.Connection:
-        writer = connect(self.path, "mode=rw", patience)
+    def _new_writer(self, patience: float) -> Connection:
+        writer = self._connect(patience)
         try:
             writer.execute("PRAGMA synchronous = NORMAL")
             writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
@@ -344,10 +357,9 @@ class Connections:
             self._close_writer()
 
     def _close_writer(self) -> None:
-        with closing:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                writer.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -382,8 +394,12 @@ def _all_of(file: FileId | None) -> list[Connections]:
 
 
 def _close_all_of(lost: Connections) -> None:
-    """Close all connections that this process has to a file: a new one would share their log that is gone."""
-    with _stopping:
+    """Close all connections that this process has to a file: a new one would share their log that is gone.
+
+    - Whatever log is there by now is others', and stays.
+    """
+    lock = shared_lock(lost.path)
+    with _stopping, lock.kept() if lock else nullcontext():
         sharing = _all_of(lost.file)
         try:
             are_closed = [one.stop() for one in sharing]
@@ -400,6 +416,7 @@ def _close_idle() -> None:
 
 
 def _begin_anew() -> None:
+    forget_locks()
     for one in list(_alive):
         one.begin_anew()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
+from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock, closing
 from llmcache_jupyter.errors import StoreError
 
 PATIENT, HURRIED = 3.0, 0.05  # seconds to wait for another process that writes
@@ -29,12 +31,32 @@ HINTS = {
 }
 
 
-def connect(path: Path, mode: str, timeout: float = PATIENT) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection. `lock`: its file's, which it has till it is closed."""
+
+    lock: SharedLock | None = None
+
+    def close(self) -> None:
+        with closing:
+            lock, self.lock = self.lock, None
+            if lock is not None:
+                if lock.keeps_log and sys.version_info >= (3, 12):  # else a lock that stays keeps it
+                    self.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
+                lock.remove()
+            super().close()
+
+
+def connect(path: Path, mode: str, timeout: float = PATIENT) -> Connection:
     """A connection without implicit transactions; `mode` as in SQLite's URIs. Raises StoreError."""
     address = f"file:///{quote(os.fsencode(path.as_posix().lstrip('/')), safe='/:')}?{mode}"
     try:
         connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, check_same_thread=False, timeout=timeout
+            address,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=timeout,
+            factory=Connection,
         )
         # text that is none, in a file that someone planted, is shown as far as it goes
         connection.text_factory = lambda text: text.decode(errors="replace")

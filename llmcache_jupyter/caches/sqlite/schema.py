@@ -19,7 +19,7 @@ from llmcache_jupyter.caches.sqlite.connections import leave_lost_log
 from llmcache_jupyter.caches.sqlite.file import APPLICATION, LEFT, Look, check_writable, look_at, make
 from llmcache_jupyter.caches.sqlite.forks import uses_sqlite
 from llmcache_jupyter.caches.sqlite.opening import connect, store_error
-from llmcache_jupyter.caches.sqlite.shared_lock import closing, shared_lock
+from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from llmcache_jupyter.errors import StoreError
 
 OLDEST_SQLITE = (3, 31)
@@ -149,8 +149,7 @@ def prepare(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> bool:
     except sqlite3.Error as error:
         raise store_error(error, path) from error
     finally:
-        with closing:
-            writer.close()
+        writer.close()
         del lock  # not before
 
 
@@ -166,8 +165,7 @@ def _check(path: Path, migrations: Sequence[Migration]) -> None:
             if look_at(path) == seen:  # else another kernel was making it meanwhile
                 raise store_error(error, path) if isinstance(error, sqlite3.Error) else error from None
         finally:
-            with closing:
-                reader.close()
+            reader.close()
 
 
 def _look(path: Path) -> Look | None:

@@ -2,14 +2,19 @@
 
 SQLite takes it with the first query, and believes it has it till the end. But with any descriptor of the file
 that a process closes, it gives up all of its locks on that file: `shutil.copy("notes.sqlite", ...)` is enough
-(sqlite.org/howtocorrupt.html, "Posix advisory locks canceled by a separate thread doing close()").
+(sqlite.org/howtocorrupt.html, "Posix advisory locks canceled by a separate thread doing close()"). Only a
+lock of an open file description, as Linux has it, stays (man 2 fcntl, "Open file description locks").
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import struct
+import sys
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmcache_jupyter.caches.locks import new_lock, new_rlock
@@ -20,26 +25,63 @@ except ImportError:  # Windows, where each descriptor has its own locks
     fcntl = None  # type: ignore[assignment]
 
 _FIRST, _COUNT = 0x40000002, 510  # the bytes it locks: "SHARED_FIRST" and "SHARED_SIZE" in SQLite's source
+_FLOCK = "hhqqi"  # the structure of fcntl's locks in Linux
 
 FileId = tuple[int, int]
 
 
 class SharedLock:
-    """The lock of one file, through a descriptor that is closed once nobody has this object any more."""
+    """The lock of one file, through a descriptor that is closed once nobody has this object any more.
+
+    - Each connection is to be added before it is opened, and removed before it is closed.
+    - What is lost, where it can be, is taken again by `take`.
+    - `keeps_log`: whether no connection is to remove the log as it is closed.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._connections = 0
+        self._stays = False  # held, and not to be lost
+        self.keeps_log = False
         weakref.finalize(self, os.close, descriptor).atexit = False  # SQLite goes on till then
 
-    def take(self) -> bool:
-        """Take it again, if it was lost. Returns whether it is held: not while somebody removes the log."""
+    def add(self) -> None:
+        """Note that a connection needs it."""
+        with closing:
+            self._connections += 1
+
+    def remove(self) -> None:
+        """Note that one no longer does. The last may have the file for itself alone as it is closed."""
+        with closing:
+            self._connections -= 1
+            if not self._connections:
+                self._stays = False
+                with suppress(OSError):
+                    _lock_description(self._descriptor, fcntl.F_UNLCK)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Have even the last connection leave the log where it is."""
+        self.add()
+        self.keeps_log = True
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, _COUNT, _FIRST)
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError:  # a disk that knows no locks
+            yield
+        finally:
+            self.keeps_log = False
+            self.remove()
+
+    def take(self) -> bool:
+        """Have it. Returns whether it is held: not while somebody removes the log."""
+        if self._stays:
             return True
-        return True
+        with closing:
+            try:
+                self._stays = _lock_description(self._descriptor, fcntl.F_RDLCK)
+                if not self._stays:
+                    fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, _COUNT, _FIRST)
+            except OSError as error:  # else a disk that knows no locks
+                return error.errno not in _TAKEN
+            return True
 
     def read(self, size: int) -> bytes:
         """The file's beginning. To open and close it once more would lose the lock."""
@@ -67,10 +109,29 @@ def held_lock(path: Path) -> SharedLock | None:
         return None
 
 
+def forget_locks() -> None:
+    """In a forked child: those of its parent, which come through the same open file, are left to that."""
+    _held.clear()
+
+
+def _lock_description(descriptor: int, kind: int) -> bool:
+    """Lock the open file itself so, if that can be. Raises OSError if somebody else's lock is in the way."""
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, 0, _FIRST, _COUNT, 0))
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise
+        return False  # a system or a disk that has only a process's locks
+    return True
+
+
 def _file_id(about: os.stat_result) -> FileId:
     return about.st_dev, about.st_ino
 
 
+_TAKEN = (errno.EAGAIN, errno.EACCES)
 # Held while a connection is closed, and while the lock is taken again: who closes the last connection has the
 # file for itself alone as it removes the log. To take the lock then would let other processes in.
 closing = new_rlock()
