@@ -15,7 +15,8 @@ import pytest
 
 from llmcache_jupyter import Generation, StoreError
 from llmcache_jupyter.caches import Query
-from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.caches.sqlite import SQLiteCache, schema
+from llmcache_jupyter.caches.sqlite.opening import Connection, connect, store_error
 from llmcache_jupyter.caches.sqlite.schema import MIGRATIONS, prepare
 from tests.caches.contract import entry, texts
 from tests.caches.sqlite_files import Plant, altered, make_store, run_sql
@@ -281,6 +282,25 @@ class TestAccepted:
             prepare(path, added)
         with SQLiteCache(path) as cache:
             assert len(cache) == 5
+
+    def test_one_that_another_kernel_writes_to_as_it_is_looked_at(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was read then may be anything: half of a page that is being written."""
+        make_store(path)
+        looks = []
+
+        def connect_beside_a_writer(place: Path, how: str, *more: float) -> Connection:
+            looks.append(how)
+            if len(looks) > 1:
+                return connect(place, how, *more)
+            with path.open("r+b") as file:
+                file.truncate(file.seek(0, os.SEEK_END) + 4_096)
+            raise store_error(sqlite3.DatabaseError("database disk image is malformed"), place)
+
+        monkeypatch.setattr(schema, "connect", connect_beside_a_writer)
+        assert prepare(path)
+        assert len(looks) > 2
 
 
 class TestFull:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from llmcache_jupyter.caches.sqlite.connections import leave_lost_log
@@ -157,15 +157,13 @@ def _check(path: Path, migrations: Sequence[Migration]) -> None:
     """Raises StoreError unless the file can be a store, is one, or isn't there. It changes no file."""
     while (seen := _look(path)) is not None:
         leave_lost_log(path)
-        reader = connect(path, seen.how)
         try:
-            _version(reader, path, migrations)
+            with closing(connect(path, seen.how)) as reader:
+                _version(reader, path, migrations)
             return
         except (sqlite3.Error, StoreError) as error:
-            if look_at(path) == seen:  # else another kernel was making it meanwhile
+            if look_at(path) == seen:  # else another kernel was writing to it meanwhile
                 raise store_error(error, path) if isinstance(error, sqlite3.Error) else error from None
-        finally:
-            reader.close()
 
 
 def _look(path: Path) -> Look | None:
