@@ -45,7 +45,7 @@ redis: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.caches.redis_server
 
 unit: redis ## The tests that need no browser
-	$(PYTEST)
+	$(PYTEST) --numprocesses auto --maxprocesses 4 --dist loadfile
 
 nbval: $(VENV)/.installed-test ## Run the notebooks and compare their outputs
 	$(NBVAL) notebooks --ignore $(REPLAY)

@@ -383,8 +383,9 @@ class TestReadOnly:
     def test_it_says_what_to_make_writable(
         self, path: Path, file_mode: int | None, folder_mode: int, told: str
     ) -> None:
-        for folder in list(path.parents)[1:4]:  # pytest's own are for their owner alone
-            folder.chmod(folder.stat().st_mode | 0o111)
+        for folder in list(path.parents)[1:5]:  # pytest's own are for their owner alone
+            if folder.owner() == path.parent.owner():
+                folder.chmod(folder.stat().st_mode | 0o111)
         if file_mode is not None:
             make_store(path)
             path.chmod(file_mode)

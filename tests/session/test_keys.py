@@ -223,7 +223,7 @@ class TestWhoCalls:
             {"base_url": "http://127.0.0.1:9/v1/"},
             {"verbose": True, "tags": ["t"], "metadata": {"a": 1}, "cache": True, "callbacks": []},
         ],
-        ids=str,
+        ids=", ".join,
     )
     def test_it_makes_no_difference(self, fields: dict[str, Any]) -> None:
         assert of_model(**fields) == of_model()
