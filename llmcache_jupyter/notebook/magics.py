@@ -17,7 +17,7 @@ from IPython.utils.text import DollarFormatter
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.entry import SortColumn
-from llmcache_jupyter.errors import InvalidSettingError, LLMCacheError
+from llmcache_jupyter.errors import InvalidSettingError, LLMCacheError, StoreError
 from llmcache_jupyter.notebook.arguments import HELP, POLICIES, joined, parse, unknown
 from llmcache_jupyter.notebook.cells import CELL_OPTION, Cells
 from llmcache_jupyter.notebook.channel import Channel
@@ -313,7 +313,10 @@ class _Extension:
         if self.channel is not None:
             self.channel.attach()
         if self._magics.autostart:
-            self._magics.activate()
+            try:
+                self._magics.activate()
+            except StoreError as error:  # all else works; and a replay is on, and fails each call
+                session.cache.warn(str(error))
 
     def remove(self) -> None:
         self.session.deactivate()

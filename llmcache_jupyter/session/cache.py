@@ -9,6 +9,7 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -274,9 +275,17 @@ class SessionCache(BaseCache):
         elif reason in ("absent", "replay"):
             limits = {name: getattr(self.backend, name, None) for name in ("maxsize", "ttl")}
             fate = self.missed.fate(call.id, at, **limits)
-            missed = replace(missed, fate=fate, loads=() if fate else self.missed.incomplete_loads)
+            missed = replace(missed, fate=fate, out_of_reach=() if fate else self._out_of_reach(reason))
         self.missed.add(missed)
         return missed
+
+    def _out_of_reach(self, reason: MissReason) -> tuple[str, ...]:
+        known = self.missed.out_of_reach
+        if not known and reason == "replay":
+            with suppress(Exception):  # a store that fails tells of itself
+                if not len(self.backend):
+                    return ("The cache is empty: `%llmcache load FILE` brings what was recorded.",)
+        return known
 
     def _entry(self, call: _Call, started: float | None, generations: Sequence[Any]) -> Entry | None:
         """What to store of this answer: nothing where the mode, or what it is made of, says so."""

@@ -27,7 +27,8 @@ class MissedCall:
       it is "unreachable".
     - `fate`: what had become of the entry that would have answered it; None where none was seen.
     - `notes`: traps that it holds.
-    - `loads`: what files were loaded without, which may be its entry; nothing where its fate is known.
+    - `out_of_reach`: what could not be loaded or opened, where its entry may be; nothing where its fate is
+      known.
     """
 
     id: str
@@ -40,7 +41,7 @@ class MissedCall:
     error: str | None = None
     fate: Fate | None = None
     notes: tuple[str, ...] = ()
-    loads: tuple[str, ...] = ()
+    out_of_reach: tuple[str, ...] = ()
 
 
 class _Seen(NamedTuple):
@@ -57,7 +58,7 @@ class MissedCalls:
     def __init__(self, events: Events) -> None:
         self._calls: deque[MissedCall] = deque(maxlen=_MAX_CALLS)
         self._last_seen: OrderedDict[str, _Seen] = OrderedDict()
-        self._incomplete: dict[str, str] = {}
+        self._out_of_reach: dict[str, str] = {}
         self._removals: deque[Cleared] = deque(maxlen=_MAX_REMOVALS)
         self._last_eviction: float | None = None
         self._events = events.count(self._follow)
@@ -101,16 +102,19 @@ class MissedCalls:
                 is_old = ttl is not None and now - entry.stored >= ttl
                 fate = Fate("left out", entry.stored + ttl, path=path) if ttl is not None and is_old else None
                 self._see(entry.id, _Seen(now, entry.stored, fate))
-            self._incomplete.pop(path, None)
-            if left_out:
-                self._incomplete[path] = (
-                    f"{path} was loaded without {left_out}: this call's entry may be among them."
-                )
+        without = f"{path} was loaded without {left_out}: this call's entry may be among them."
+        self.note_out_of_reach(path, without if left_out else None)
+
+    def note_out_of_reach(self, place: str, told: str | None) -> None:
+        """Remember what is told of entries that a place has and this session does not; None: it has all."""
+        self._out_of_reach.pop(place, None)
+        if told is not None:
+            self._out_of_reach[place] = told
 
     @property
-    def incomplete_loads(self) -> tuple[str, ...]:
-        """What files were loaded without."""
-        return tuple(self._incomplete.values())
+    def out_of_reach(self) -> tuple[str, ...]:
+        """What is told of entries elsewhere."""
+        return tuple(self._out_of_reach.values())
 
     def removed_since(self, at: float) -> float | None:
         """When entries were last removed on request, if that was later than `at`."""

@@ -31,7 +31,7 @@ def miss_error(call: MissedCall) -> CacheMissError:
         )
     else:
         known = "" if call.fate is None else f" {call.fate.in_words(call.at)}"
-        notes = "".join(f" {note}" for note in call.loads)
+        notes = "".join(f" {note}" for note in call.out_of_reach)
         text = (
             f"Mode replay, and nothing is stored for {of}.{known}{notes} Nothing was sent. To record it, run "
             "the cell once with `%%llmcache on` as its first line (or `%llmcache on --mode on` for the "

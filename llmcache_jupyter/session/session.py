@@ -122,10 +122,24 @@ class Session(Browsing):
 
         Raises:
             InvalidSettingError: one of the values cannot be; nothing was changed.
-            StoreError: the file to load cannot be read; nothing was changed.
+            StoreError: the file to load cannot be read. Nothing was changed; but a replay is on without it.
         """
         settings = Settings(maxsize, policy, ttl, mode, store)
-        found = None if load is None else recording.read(load, progress=self.progress)
+        try:
+            found = None if load is None else recording.read(load, progress=self.progress)
+        except StoreError as error:
+            if (self.mode if isinstance(mode, Keep) else mode) != "replay":
+                raise
+            self._switch_on(settings)
+            self.cache.missed.note_out_of_reach(str(load), f"{load} could not be loaded: {error}")
+            raise StoreError(f"{error} Mode replay is on without it: no call is sent.") from None
+        dropped, restored = self._switch_on(settings)
+        kept = len(self._backend)
+        loaded = None if found is None else self._put(found)
+        return Activation(kept, dropped, restored, loaded)
+
+    def _switch_on(self, settings: Settings) -> tuple[int, int | None]:
+        """Returns how many entries had to go, and how many a store brought."""
         before = self.active, self._store, self.cache.mode
         try:
             self.active = True
@@ -136,9 +150,7 @@ class Session(Browsing):
         self._was_active = True
         self._client.attach(self.cache)
         self._tell_switched(dropped)
-        kept = len(self._backend)
-        loaded = None if found is None else self._put(found)
-        return Activation(kept, dropped, restored, loaded)
+        return dropped, restored
 
     def configure(
         self,
@@ -250,7 +262,7 @@ class Session(Browsing):
     def _why(self, what: str | None) -> Explanation:
         call = missed_call(self.cache.missed.all(), what)
         if call is not None:
-            notes = (*call.notes, *call.loads, *self.cache.traps.notes_of(call.key[1]))
+            notes = (*call.notes, *call.out_of_reach, *self.cache.traps.notes_of(call.key[1]))
             removed = self.cache.missed.removed_since(call.at)
             return explain(call, self._backend, notes=notes, removed=removed)
         if what is None:
@@ -292,11 +304,15 @@ class Session(Browsing):
 
     def _open_store(self) -> int | None:
         """Have the store open that is set, if it can be. Returns how many entries it brought."""
+        note = partial(self.cache.missed.note_out_of_reach, "store")
         try:
-            return self._storage.use(self._store, self.progress)
+            restored = self._storage.use(self._store, self.progress)
         except StoreError as error:
             self.cache.warn(f"{error} The LLM cache goes on without it.")
+            note(f"{error} This call's entry may be there.")
             return None
+        note(None)
+        return restored
 
     def _store_name(self) -> str | None:
         if (store := self._storage.store) is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from stand_in import StandIn
 from traitlets.config import Config
 
 import llmcache_jupyter as llmcache
+from llmcache_jupyter.errors import CacheWarning
 from llmcache_jupyter.notebook.magics import load, unload
 from llmcache_jupyter.notebook.progress import progress_bar
 from llmcache_jupyter.session.missed import MissedCalls
@@ -258,6 +260,30 @@ class TestReplay:
                 assert type(notebook.run("ask('x')").error).__name__ == "NameError"
                 notebook.model()
                 assert type(notebook.run("ask('x')").error).__name__ == "CacheMissError"
+            finally:
+                unload(shell)
+
+    def test_a_file_that_is_not_there_sends_nothing(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The notebook goes on after it, whether a configuration switches the cache on or a cell does."""
+        config = Config({"LLMCacheMagics": {"mode": "replay", "load": "lesson.jsonl"}})
+        config.HistoryManager.enabled = False
+        for autostart in (False, True):
+            config.LLMCacheMagics.autostart = autostart
+            shell, session = InteractiveShell(config=config), Session()
+            with pytest.warns(CacheWarning, match="no file lesson.jsonl") if autostart else nullcontext():
+                load(shell, session)
+            try:
+                notebook = Notebook(shell, session, capsys)
+                told = notebook.fails("%llmcache on")
+                assert "no file lesson.jsonl" in told
+                assert "Mode replay is on without it: no call is sent." in told
+                model = notebook.model()
+                error = notebook.run("ask('x')").error
+                assert type(error).__name__ == "CacheMissError"
+                assert "lesson.jsonl could not be loaded" in str(error)
+                assert model.asked == 0
             finally:
                 unload(shell)
 

@@ -19,12 +19,15 @@ from llmcache_jupyter.caches.sqlite import SQLiteCache
 from llmcache_jupyter.errors import (
     BackendError,
     CacheInactiveError,
+    CacheMissError,
+    CacheWarning,
     InvalidSettingError,
     StoreError,
 )
 from llmcache_jupyter.session import recording
 from llmcache_jupyter.session.scope import CellRun, end_run, start_run
 from llmcache_jupyter.session.session import Session
+from llmcache_jupyter.session.settings import KEEP
 from tests.caches.contract import FakeClock, chat, configuration
 from tests.fakes import FailingCache
 
@@ -373,8 +376,43 @@ class TestSession:
     def test_a_file_that_cannot_be_loaded_changes_nothing(self, path: Path) -> None:
         session = Session()
         with pytest.raises(StoreError):
-            session.activate(mode="replay", maxsize=3, load=path)
+            session.activate(mode="readonly", maxsize=3, load=path)
         assert (session.active, session.mode, session.status().maxsize) == (False, "on", None)
+
+    @pytest.mark.parametrize("configured", [True, False])
+    def test_but_a_replay_sends_nothing_though_its_file_is_not_there(
+        self, path: Path, configured: bool
+    ) -> None:
+        session = Session()
+        if configured:
+            session.configure(mode="replay")
+        with pytest.raises(StoreError, match=r"no file .*lesson.jsonl.* Mode replay is on without it: "):
+            session.activate(mode=KEEP if configured else "replay", load=path)
+        assert (session.active, session.mode) == (True, "replay")
+        with pytest.raises(CacheMissError, match=r"lesson.jsonl could not be loaded: There is no file"):
+            ask(session, "a")
+        recording.save(cache_of(entry("a")), path)
+        session.load(path)
+        with pytest.raises(CacheMissError) as told:
+            ask(session, "b")
+        assert "could not be loaded" not in str(told.value)
+        session.deactivate()
+
+    def test_a_replay_from_nothing_says_so(self, session: Session) -> None:
+        session.mode = "replay"
+        with pytest.raises(CacheMissError, match=r"The cache is empty: `%llmcache load FILE` brings"):
+            ask(session, "a")
+
+    def test_a_replay_names_the_store_that_is_not_open(self, session: Session, path: Path) -> None:
+        path.write_text("no store")
+        with pytest.warns(CacheWarning):
+            session.activate(mode="replay", store=str(path))
+        with pytest.raises(CacheMissError, match=r"lesson.jsonl is no SQLite file.* entry may be there"):
+            ask(session, "a")
+        session.activate(store=None)
+        with pytest.raises(CacheMissError) as told:
+            ask(session, "a")
+        assert "is no SQLite file" not in str(told.value)
 
     def test_before_the_first_on(self, path: Path) -> None:
         session = Session()
