@@ -8,11 +8,11 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from weakref import finalize
 
 from llmcache_jupyter.caches.backfill import Backfill
 from llmcache_jupyter.caches.breaker import Breaker
 from llmcache_jupyter.caches.entry import Entry, EntryCache, Key, Page, Query
+from llmcache_jupyter.caches.finish import Finish
 from llmcache_jupyter.caches.front import Front
 from llmcache_jupyter.caches.guard import Guard, OnFailure, OnRecovery
 from llmcache_jupyter.caches.limits import LimitedCache, Policy
@@ -55,7 +55,7 @@ class TieredCache(LimitedCache):
         # a store that cannot be read is not worth the wait for a write
         self._reads = Guard("read", Breaker(timer), on_failure, on_recovery, also=self._writes.breaker)
         self._backfill = Backfill(self._front, slow, self._writes, background=background)
-        self._finish = finalize(self, self._backfill.close)
+        self._finish = Finish(self, self._backfill.close)
         self.shared = slow.shared
 
     @property

@@ -27,6 +27,7 @@ from llmcache_jupyter.caches.sqlite.opening import PATIENT
 from llmcache_jupyter.caches.sqlite.query import find
 from llmcache_jupyter.session.cache import SessionCache
 from tests.caches.contract import CacheContract, FakeClock, InterfaceContract, answer, chat, entry, texts
+from tests.fakes import wait_until
 
 Make = Callable[..., SQLiteCache]
 
@@ -175,7 +176,7 @@ class TestOpening:
         cache.update("p", "m", answer())
         cache.lookup("p", "m")
         del cache  # an unclosed connection would be a ResourceWarning, which is an error here
-        assert [found.name for found in path.parent.iterdir()] == [path.name]
+        wait_until(lambda: [found.name for found in path.parent.iterdir()] == [path.name])
         with SQLiteCache(path) as again:
             assert again.entries().entries[0].hits == 1
 

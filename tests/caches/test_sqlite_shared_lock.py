@@ -318,12 +318,26 @@ class TestTaken:
     def test_whether_it_is_held_is_told(self, cache: SQLiteCache, path: Path) -> None:
         lock = shared_lock(path)
         assert lock is not None
-        assert lock.take()
         copy(path)
         other = Other(path, code=_LOCKS)
         assert not lock.take()
         other.end()
         assert lock.take()
+
+    def test_nobody_has_it_without_a_connection(self, path: Path) -> None:
+        with SQLiteCache(path):
+            lock = shared_lock(path)
+            assert lock is not None
+            assert lock.take()
+            assert Other(path, code=_TRIES).end() == ["locked"]
+
+    @STAYS
+    def test_a_python_that_does_not_name_it_has_it(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(fcntl, "F_OFD_SETLK", raising=False)
+        with SQLiteCache(path) as cache:
+            cache.put(entry("one"))
+            copy(path)
+            assert not Other(path, code=_TRIES).end()
 
     def test_it_is_not_needed_where_there_is_no_file(self, path: Path) -> None:
         assert shared_lock(path) is None

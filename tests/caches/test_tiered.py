@@ -312,7 +312,7 @@ class TestWaiting:
         slow.broken, slow.error = set(), OSError()  # the one that was raised knows who asked
         del cache
         gc.collect()
-        assert slow.get(entry().key) == entry()
+        wait_until(lambda: slow.get(entry().key) == entry())
 
     def test_closing_does_not_go_on_for_ever(self, tiered: TieredCache, slow: FailingCache) -> None:
         slow.broken = {"put"}

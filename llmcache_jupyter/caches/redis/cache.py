@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
+from llmcache_jupyter.caches.finish import Finish
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.redis.address import check_namespace, checked_timeout, parse
@@ -82,7 +82,7 @@ class RedisCache(LimitedCache):
         seconds = address.timeout or TIMEOUT if timeout is None else checked_timeout(timeout)
         self._uses = Uses()
         self._server = Server(address.url, self.name, seconds, self._uses.forget)
-        self._finish = weakref.finalize(self, _finish, self._server, self._uses, self._prefix)
+        self._finish = Finish(self, _finish, self._server, self._uses, self._prefix)
 
     def close(self) -> None:
         """Send the hits noted here, and let go of the connections. The next call makes new ones.

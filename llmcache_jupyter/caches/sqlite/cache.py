@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
+from llmcache_jupyter.caches.finish import Finish
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.sqlite.arrivals import Arrivals
 from llmcache_jupyter.caches.sqlite.connections import Connections, Rows
@@ -95,9 +95,7 @@ class SQLiteCache(LimitedCache):
         forget = partial(_forget, self._clerk, self._uses, self._arrivals)
         self._connections = Connections(self.path, prepare, forget, clock)
         self._seen: dict[bytes, tuple[Version, float]] = {}  # what was stored when, at a version of the file
-        self._finish = weakref.finalize(
-            self, _finish, self._clerk, self._connections, self._writes, self._uses
-        )
+        self._finish = Finish(self, _finish, self._clerk, self._connections, self._writes, self._uses)
         self._purge()
         if maxsize is not None:
             self._change(self._evict)

@@ -25,6 +25,8 @@ except ImportError:  # Windows, where each descriptor has its own locks
     fcntl = None  # type: ignore[assignment]
 
 _FIRST, _COUNT = 0x40000002, 510  # the bytes it locks: "SHARED_FIRST" and "SHARED_SIZE" in SQLite's source
+# Pythons that are built for old systems have no name for it; where the system has none either, it says so
+_OFD_SETLK = 37
 _FLOCK = "hhqqi"  # the structure of fcntl's locks in Linux
 
 FileId = tuple[int, int]
@@ -71,10 +73,12 @@ class SharedLock:
             self.remove()
 
     def take(self) -> bool:
-        """Have it. Returns whether it is held: not while somebody removes the log."""
+        """Have it, if a connection needs it. Returns False while somebody else removes the log."""
         if self._stays:
             return True
         with closing:
+            if not self._connections:
+                return True
             try:
                 self._stays = _lock_description(self._descriptor, fcntl.F_RDLCK)
                 if not self._stays:
@@ -119,7 +123,7 @@ def _lock_description(descriptor: int, kind: int) -> bool:
     if sys.platform != "linux":
         return False
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, kind, 0, _FIRST, _COUNT, 0))
+        fcntl.fcntl(descriptor, _OFD_SETLK, struct.pack(_FLOCK, kind, 0, _FIRST, _COUNT, 0))
     except OSError as error:
         if error.errno in _TAKEN:
             raise
