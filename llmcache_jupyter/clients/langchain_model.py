@@ -29,6 +29,7 @@ _BESIDES = frozenset(
 )
 _ALWAYS_BESIDES = frozenset("cache callback_manager callbacks custom_get_token_ids rate_limiter".split())
 _OPENAI = "https://api.openai.com"
+_EACH_CLIENTS = frozenset({"accept", "accept-encoding", "connection", "user-agent"})
 _CREDENTIAL = re.compile(r"(token_provider|credentials?)$")
 _CONNECTION = re.compile(r"(^|_)(client|session)$")
 
@@ -92,13 +93,32 @@ def real_address(model: Any) -> str | None:
     - The client keeps the address that it was made with, when the field is changed, or in a copy.
     """
     told = getattr(model, "openai_api_base", "")
-    client = getattr(model, "root_client", None) or getattr(getattr(model, "client", None), "_client", None)
-    address = str(getattr(client, "base_url", None) or "").rstrip("/")
+    address = str(getattr(_openai_client(model, ""), "base_url", None) or "").rstrip("/")
     if told == "" or not address:
         return None
     if told is None:
         return None if address.startswith(_OPENAI) else address
     return None if told.rstrip("/") == address else address
+
+
+def sent_by_client(model: Any) -> dict[str, dict[str, str]]:
+    """What an HTTP client of the user's own adds to each call of the model: headers and parameters.
+
+    - OpenAI's takes one, as `http_client`, and LangChain writes nothing down about it.
+    """
+    found: dict[str, dict[str, str]] = {"client_headers": {}, "client_params": {}}
+    for kind in ("", "async_"):
+        client = getattr(_openai_client(model, kind), "_client", None)
+        headers = dict(getattr(client, "headers", None) or {})
+        found["client_headers"] |= {name: headers[name] for name in headers.keys() - _EACH_CLIENTS}
+        found["client_params"] |= dict(getattr(client, "params", None) or {})
+    return {kind: told for kind, told in found.items() if told}
+
+
+def _openai_client(model: Any, kind: str) -> Any:
+    """The OpenAI SDK's client that the model calls through, if it does. `kind`: "async_" is its other one."""
+    client = getattr(model, f"root_{kind}client", None)
+    return client or getattr(getattr(model, f"{kind}client", None), "_client", None)
 
 
 def is_model(value: Any) -> bool:

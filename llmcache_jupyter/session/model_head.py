@@ -21,6 +21,7 @@ from llmcache_jupyter.clients.langchain_model import (
     private_settings,
     proves_caller,
     real_address,
+    sent_by_client,
     serialised,
     set_fields,
     settings,
@@ -166,6 +167,7 @@ class WrittenHead(ModelHead):
         fields |= described
         if address := real_address(model):
             fields["openai_api_base"] = address
+        fields |= sent_by_client(model)
         orders = _orders(now)
         more = {
             "code": self._code,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
@@ -21,6 +22,7 @@ from pydantic import ConfigDict, SecretStr
 from stand_in import StandIn
 
 from llmcache_jupyter import CacheMissError, CacheWarning, InMemoryCache, SessionCache
+from llmcache_jupyter.clients.langchain_model import sent_by_client
 from llmcache_jupyter.session.events import Event, Failed, Hit, Miss, Stored
 from llmcache_jupyter.session.scope import mode
 from tests.clients.conftest import MakeChat, Run
@@ -118,6 +120,23 @@ class TestHits:
         ChatOpenAI(model="stand-in", max_retries=0, api_key=key, base_url=base_url).invoke(FRANCE)
         assert server.requests == 2
         assert cache.traps.notes == ()
+
+    def test_what_a_client_of_ones_own_adds_is_part_of_the_call(
+        self, make_chat: MakeChat, server: StandIn, cache: SessionCache
+    ) -> None:
+        def ask(**headers: str) -> None:
+            with httpx.Client(headers=headers) as client:
+                make_chat(http_client=client).invoke(FRANCE)
+
+        for _ in range(2):
+            ask()
+            ask(tenant="a")
+            ask(tenant="b")
+        assert server.requests == 3
+        ask(tenant="b", authorization="Bearer abc", **{"user-agent": "mine"})
+        assert server.requests == 3
+        with httpx.Client(params={"route": "b"}) as client:
+            assert sent_by_client(make_chat(http_client=client)) == {"client_params": {"route": "b"}}
 
     def test_batch_and_abatch(self, chat: ChatOpenAI, server: StandIn, cache: SessionCache, run: Run) -> None:
         questions: list[Any] = [f"What is {number} plus 1?" for number in range(12)]
