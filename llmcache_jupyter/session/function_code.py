@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import inspect
-import io
 import tokenize
 from collections.abc import Iterable, Iterator
 from functools import partial, partialmethod
@@ -17,6 +16,9 @@ from llmcache_jupyter.clients.own_code import is_own
 _MOST_WRAPPED = 8
 _MOST_FUNCTIONS = 200
 _LAYOUT = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER})
+_STRING_BEGINS, _STRING_ENDS = (
+    frozenset(getattr(tokenize, f"{kind}STRING_{side}", None) for kind in "FT") for side in ("START", "END")
+)
 _BLOCKS = {tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}  # however far it is moved in
 
 
@@ -192,12 +194,30 @@ def _source_of_function(function: Any) -> str:
         source = inspect.getsource(function)
         if function.__name__ == "<lambda>":  # its lines hold more than itself
             return byte_code(function.__code__)
-        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        return " ".join(
-            _BLOCKS.get(token.type, token.string) for token in tokens if token.type not in _LAYOUT
-        )
+        return " ".join(_words_of(source))
     except (OSError, TypeError, SyntaxError, tokenize.TokenError, AttributeError):
         return byte_code(function.__code__) if hasattr(function, "__code__") else repr(type(function))
+
+
+def _words_of(source: str) -> Iterator[str]:
+    """The source's words, without comments and layout. An f-string is one, as before Python 3.12."""
+    lines = source.splitlines(keepends=True)
+    beginnings: list[tuple[int, int]] = []  # of f-strings, one within the other
+    for token in tokenize.generate_tokens(iter(lines).__next__):
+        if token.type in _STRING_BEGINS:
+            beginnings.append(token.start)
+        elif token.type in _STRING_ENDS:
+            begin = beginnings.pop()
+            if not beginnings:
+                yield _between(lines, begin, token.end)
+        elif not beginnings and token.type not in _LAYOUT:
+            yield _BLOCKS.get(token.type, token.string)
+
+
+def _between(lines: list[str], begin: tuple[int, int], end: tuple[int, int]) -> str:
+    (first, column), (last, stop) = begin, end
+    text = "".join(lines[first - 1 : last])
+    return text[column : len(text) - len(lines[last - 1]) + stop]
 
 
 def byte_code(code: CodeType) -> str:

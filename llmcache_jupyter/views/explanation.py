@@ -93,7 +93,7 @@ class ExplanationView:
 
 def _shown(difference: Difference) -> ShownDifference:
     words, old, new = difference.words, difference.old, difference.new
-    if not old or not new or (old in words and new in words):
+    if not old or not new or f"{old} -> {new}" in words:
         return ShownDifference(words)
     return ShownDifference(words, old, new)
 

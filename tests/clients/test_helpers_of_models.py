@@ -14,6 +14,7 @@ from weakref import ref
 import pytest
 
 from llmcache_jupyter import SessionCache
+from llmcache_jupyter.session.function_code import code_of_function
 
 MODEL = """
 from langchain_core.language_models.llms import LLM
@@ -242,6 +243,21 @@ def test_the_layout_of_a_cell_whose_source_is_there(monkeypatch: pytest.MonkeyPa
         monkeypatch.setitem(linecache.cache, f"<cell {cell}>", (len(cell), None, lines, f"<cell {cell}>"))
     one, other = (Notebook(cell, answer="{say()}") for cell in cells)
     assert (one.ask(), one.asked, other.ask(), other.asked) == ("3", 1, "3", 0)
+
+
+def test_the_source_is_read_alike_by_every_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An f-string is one word before Python 3.12, and several since."""
+    source = """def say(a, w=3):  # a comment
+    return f"{a!r:>{w}} {f'{w} b'}" + rf'''{a}
+      ä {w}'''
+"""
+    lines = source.splitlines(keepends=True)
+    monkeypatch.setitem(linecache.cache, "<cell>", (len(source), None, lines, "<cell>"))
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(source, "<cell>", "exec"), names)
+    assert code_of_function(names["say"]) == (
+        "def say ( a , w = 3 ) : ; { return f\"{a!r:>{w}} {f'{w} b'}\" + rf'''{a}\n      ä {w}''' ; }"
+    )
 
 
 INSTALLED = """

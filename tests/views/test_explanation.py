@@ -46,6 +46,11 @@ class TestText:
             "  ! A trap.",
         ]
 
+    def test_short_values_are_shown_though_the_words_hold_them_by_chance(self) -> None:
+        short = Difference("message 3", "3", "1", "message 3 (tool) differs at character 1")
+        lines = repr(view(Explanation(call(), "Far.", "f" * 12, (short,)))).splitlines()
+        assert lines[-2:] == ["      stored: 3", "      asked:  1"]
+
     def test_no_call(self) -> None:
         shown = repr(view(Explanation(None, "No call has missed yet in this session.")))
         assert shown == "Why was this not a hit?\nNo call has missed yet in this session."
