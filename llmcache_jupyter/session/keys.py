@@ -15,7 +15,7 @@ And what is the same in another writing has one: an address with a slash at its 
 is given; 0 and 0.0 among a call's arguments.
 
 In the other direction, LangChain's key of a structured answer holds only its class's name: a class of that
-name with other fields sends another schema. Its schema becomes part of the key.
+name with other fields sends another schema. Its schema becomes part of the key, in place of its module.
 """
 
 from __future__ import annotations
@@ -200,7 +200,8 @@ def _with_schema(text: str, dotted_name: str) -> str:
         schema = schema_digest(class_being_sent(text) or _class_by_name(dotted_name))
     except Exception:  # a class with fields that no schema can describe; no model is sent those
         return text
-    return f"{text[:-1]} schema {schema}>" if schema else text
+    # the model is told the class's name, and not where it is from
+    return f"<class '{dotted_name.rpartition('.')[2]}' schema {schema}>" if schema else text
 
 
 def _class_by_name(dotted_name: str) -> Any:

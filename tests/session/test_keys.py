@@ -432,6 +432,17 @@ class TestClasses:
         assert len(set(seen)) == 5
         assert canonical_key("p", llm_string) == seen[-1]
 
+    def test_where_it_is_from_is_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A class that was tried in the notebook moves to a module."""
+        here, there, other = (create_model(name, name=(str, "")) for name in ("Person", "Person", "Human"))
+        monkeypatch.setitem(sys.modules, "notebook", SimpleNamespace(Person=here))
+        monkeypatch.setitem(sys.modules, "lesson.people", SimpleNamespace(Person=there, Human=other))
+        keys = [
+            canonical_key("p", f"[('response_format', <class '{name}'>)]")
+            for name in ("notebook.Person", "lesson.people.Person", "lesson.people.Human")
+        ]
+        assert keys[0] == keys[1] != keys[2]
+
     def test_the_order_of_its_fields_is_sent(self) -> None:
         first = create_model("Person", name=(str, ""), age=(int, 0))
         again = create_model("Person", name=(str, ""), age=(int, 0))
