@@ -20,8 +20,7 @@ from pathlib import Path
 import pytest
 
 from llmcache_jupyter.caches import Query
-from llmcache_jupyter.caches.sqlite import SQLiteCache
-from llmcache_jupyter.caches.sqlite import shared_lock as module
+from llmcache_jupyter.caches.sqlite import SQLiteCache, file_lock
 from llmcache_jupyter.caches.sqlite.shared_lock import shared_lock
 from tests.caches.contract import FakeClock, answer, entry, texts
 from tests.caches.test_sqlite_processes import check_sound
@@ -49,7 +48,7 @@ file = open(sys.argv[1], "r+b")
 print(flush=True)
 sys.stdin.read()
 try:
-    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *map(int, sys.argv[2:] or (510, 0x40000002)))
     print("locked")
 except OSError:
     pass
@@ -105,7 +104,7 @@ def open_and_close(path: Path) -> None:
 def stays(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether this process has a lock that stays. Other kernels always have."""
     if not request.param:
-        monkeypatch.setattr(module, "_lock_description", lambda *_: False)
+        monkeypatch.setattr(file_lock, "_set", lambda *_: False)
 
 
 @pytest.fixture
@@ -236,6 +235,19 @@ class TestKept:
         assert stored(cache) == ["before", "theirs"]
 
     @STAYS
+    def test_nor_does_a_copy_of_the_folder_have_others_take_its_index_for_left(
+        self, cache: SQLiteCache, path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        shutil.copytree(path.parent, tmp_path_factory.mktemp("copies") / "copy")
+        index = path.with_name("notes.sqlite-shm")
+        assert not Other(index, "1", "128", code=_TRIES).end()
+        everything = ["before", *(f"ours-{number}" for number in range(9)), "theirs"]
+        other = Other(path, "theirs")
+        for number in range(9):
+            cache.put(entry(f"ours-{number}"))
+        assert other.end() == stored(cache) == everything
+
+    @STAYS
     def test_a_forked_child_lets_go_of_its_own_alone(self, cache: SQLiteCache, path: Path) -> None:
         child = os.fork()
         if not child:
@@ -244,8 +256,11 @@ class TestKept:
             os._exit(0)
         cache.put(entry("parent"))
         os.waitpid(child, 0)
-        copy(path)
+        index = path.with_name("notes.sqlite-shm")
+        for file in (path, index):
+            file.read_bytes()
         assert not Other(path, code=_TRIES).end()
+        assert not Other(index, "1", "128", code=_TRIES).end()
         assert stored(cache) == ["before", "child", "parent"]
 
     def test_the_last_cache_lets_go_of_it(self, path: Path) -> None:

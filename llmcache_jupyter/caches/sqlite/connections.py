@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from llmcache_jupyter.caches.locks import new_rlock
 from llmcache_jupyter.caches.sqlite.forks import at_forks, uses_sqlite
-from llmcache_jupyter.caches.sqlite.log_index import Version
+from llmcache_jupyter.caches.sqlite.log_index import Version, close_left
 from llmcache_jupyter.caches.sqlite.opening import HINTS, HURRIED, PATIENT, Connection, connect, store_error
 from llmcache_jupyter.caches.sqlite.place import Place, file_id
 from llmcache_jupyter.caches.sqlite.shared_lock import FileId, SharedLock, forget_locks, shared_lock
@@ -417,6 +417,7 @@ def _close_idle() -> None:
 
 def _begin_anew() -> None:
     forget_locks()
+    close_left()
     for one in list(_alive):
         one.begin_anew()
 

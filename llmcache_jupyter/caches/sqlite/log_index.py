@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from llmcache_jupyter.caches.locks import new_lock
+from llmcache_jupyter.caches.sqlite import file_lock
 
 _HEADER = 48  # bytes
+# SQLite's "UNIX_SHM_DMS": who opens the index and finds nobody to share this byte with takes it for left by a
+# crash, and truncates it. A process that copied it has lost the lock that SQLite has on it
+_IN_USE = 128, 1
 
 Version = tuple[int, bytes]
 
@@ -50,7 +55,15 @@ class _Opened:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.number = next(_numbers)
-        weakref.finalize(self, _left.append, descriptor)
+        weakref.finalize(self, _leave, descriptor)
+        with suppress(OSError):  # who is the first to open it has it alone for a moment
+            file_lock.share(descriptor, *_IN_USE)
+
+
+def _leave(descriptor: int) -> None:
+    with suppress(OSError):
+        file_lock.leave(descriptor, *_IN_USE)
+    _left.append(descriptor)
 
 
 # Those that nobody reads any more. With any of its descriptors that it closes, a process gives up all of its
@@ -58,6 +71,12 @@ class _Opened:
 _left: list[int] = []
 _lock = new_lock()
 _numbers = count(1)
+
+
+def close_left() -> None:
+    """In a forked child, before it opens anything: what it has there shares the locks of its parent."""
+    while _left:
+        os.close(_left.pop())
 
 
 def _open(path: Path) -> _Opened:

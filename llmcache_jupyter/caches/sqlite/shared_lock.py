@@ -1,33 +1,26 @@
 """SQLite's lock that tells other processes that a file is open here: while it is held, none removes the log.
 
-SQLite takes it with the first query, and believes it has it till the end. But with any descriptor of the file
-that a process closes, it gives up all of its locks on that file: `shutil.copy("notes.sqlite", ...)` is enough
-(sqlite.org/howtocorrupt.html, "Posix advisory locks canceled by a separate thread doing close()"). Only a
-lock of an open file description, as Linux has it, stays (man 2 fcntl, "Open file description locks").
+SQLite takes it with the first query, and believes it has it till the end; but a process may lose it by
+`shutil.copy("notes.sqlite", ...)`. A lock of an open file stays. Where there is none, it is taken again.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import struct
-import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmcache_jupyter.caches.locks import new_lock, new_rlock
+from llmcache_jupyter.caches.sqlite import file_lock
 
 try:
     import fcntl
 except ImportError:  # Windows, where each descriptor has its own locks
     fcntl = None  # type: ignore[assignment]
 
-_FIRST, _COUNT = 0x40000002, 510  # the bytes it locks: "SHARED_FIRST" and "SHARED_SIZE" in SQLite's source
-# Pythons that are built for old systems have no name for it; where the system has none either, it says so
-_OFD_SETLK = 37
-_FLOCK = "hhqqi"  # the structure of fcntl's locks in Linux
+_BYTES = 0x40000002, 510  # "SHARED_FIRST" and "SHARED_SIZE" in SQLite's source
 
 FileId = tuple[int, int]
 
@@ -59,7 +52,7 @@ class SharedLock:
             if not self._connections:
                 self._stays = False
                 with suppress(OSError):
-                    _lock_description(self._descriptor, fcntl.F_UNLCK)
+                    file_lock.leave(self._descriptor, *_BYTES)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -80,11 +73,12 @@ class SharedLock:
             if not self._connections:
                 return True
             try:
-                self._stays = _lock_description(self._descriptor, fcntl.F_RDLCK)
+                self._stays = file_lock.share(self._descriptor, *_BYTES)
                 if not self._stays:
-                    fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, _COUNT, _FIRST)
+                    first, count = _BYTES
+                    fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, count, first)
             except OSError as error:  # else a disk that knows no locks
-                return error.errno not in _TAKEN
+                return error.errno not in file_lock.IN_THE_WAY
             return True
 
     def read(self, size: int) -> bytes:
@@ -118,24 +112,10 @@ def forget_locks() -> None:
     _held.clear()
 
 
-def _lock_description(descriptor: int, kind: int) -> bool:
-    """Lock the open file itself so, if that can be. Raises OSError if somebody else's lock is in the way."""
-    if sys.platform != "linux":
-        return False
-    try:
-        fcntl.fcntl(descriptor, _OFD_SETLK, struct.pack(_FLOCK, kind, 0, _FIRST, _COUNT, 0))
-    except OSError as error:
-        if error.errno in _TAKEN:
-            raise
-        return False  # a system or a disk that has only a process's locks
-    return True
-
-
 def _file_id(about: os.stat_result) -> FileId:
     return about.st_dev, about.st_ino
 
 
-_TAKEN = (errno.EAGAIN, errno.EACCES)
 # Held while a connection is closed, and while the lock is taken again: who closes the last connection has the
 # file for itself alone as it removes the log. To take the lock then would let other processes in.
 closing = new_rlock()
