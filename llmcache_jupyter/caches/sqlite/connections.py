@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
 _READ_TIMEOUT, _STOP_TIMEOUT = 1.0, 1.0
-_LOOK_AGAIN, _PAUSE = 1.0, 0.001  # seconds
+_LOOK_AGAIN = 1.0  # seconds
 _IDLE_READERS = 8
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 _LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
@@ -156,7 +156,7 @@ class Connections:
         with self._write_lock:
             self._close_readers()
             self._close_writer()  # last, because only a writer clears the log away
-            self._shared_lock = None
+            self._shared_lock = SharedLock()
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was prepared."""
@@ -192,7 +192,7 @@ class Connections:
         """In a forked child: what another thread of the parent was using is left alone."""
         self._writer = None
         self._is_stopped, self._readers, self._busy = False, [], set()
-        self._shared_lock = None if self._closed else shared_lock(self.path)
+        self._shared_lock = SharedLock() if self._closed else shared_lock(self.path)
         self._on_fork()
 
     @uses_sqlite
@@ -289,26 +289,19 @@ class Connections:
         if self._is_open():
             self._take(self._shared_lock, patience)
 
-    def _take(self, lock: SharedLock | None, patience: float) -> None:
-        until = None
-        while lock is not None and not lock.take():
-            until = until or time.monotonic() + patience
-            if time.monotonic() > until:
-                raise StoreError(f"{self.path}: {HINTS[sqlite3.SQLITE_BUSY]}.")
-            time.sleep(_PAUSE)
+    def _take(self, lock: SharedLock, patience: float) -> None:
+        if not lock.take(patience):
+            raise StoreError(f"{self.path}: {HINTS[sqlite3.SQLITE_BUSY]}.")
 
     def _connect(self, patience: float) -> Connection:
-        lock = self._shared_lock
-        if lock is not None:
-            lock.add()
+        need = self._shared_lock.need()
         try:
-            self._take(lock, patience)
+            self._take(need.lock, patience)
             connection = connect(self.path, "mode=rw", patience)
         except BaseException:
-            if lock is not None:
-                lock.remove()
+            need.end()
             raise
-        connection.lock = lock
+        connection.need = need
         return connection
 
     def _leave_log(self) -> None:
@@ -398,8 +391,7 @@ def _close_all_of(lost: Connections) -> None:
 
     - Whatever log is there by now is others', and stays.
     """
-    lock = shared_lock(lost.path)
-    with _stopping, lock.kept() if lock else nullcontext():
+    with _stopping, shared_lock(lost.path).kept():
         sharing = _all_of(lost.file)
         try:
             are_closed = [one.stop() for one in sharing]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from llmcache_jupyter.caches.sqlite.shared_lock import SharedLock, closing
+from llmcache_jupyter.caches.sqlite.shared_lock import Need, closing
 from llmcache_jupyter.errors import StoreError
 
 PATIENT, HURRIED = 3.0, 0.05  # seconds to wait for another process that writes
@@ -32,17 +32,17 @@ HINTS = {
 
 
 class Connection(sqlite3.Connection):
-    """A connection. `lock`: its file's, which it has till it is closed."""
+    """A connection. `need`: of its file's lock, till it is closed."""
 
-    lock: SharedLock | None = None
+    need: Need | None = None
 
     def close(self) -> None:
         with closing:
-            lock, self.lock = self.lock, None
-            if lock is not None:
-                if lock.keeps_log and sys.version_info >= (3, 12):  # else a lock that stays keeps it
+            need, self.need = self.need, None
+            if need is not None:
+                if need.lock.keeps_log and sys.version_info >= (3, 12):  # else a lock that stays keeps it
                     self.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
-                lock.remove()
+                need.end()
             super().close()
 
 

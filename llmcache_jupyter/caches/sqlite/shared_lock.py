@@ -7,6 +7,7 @@ SQLite takes it with the first query, and believes it has it till the end; but a
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,83 +21,110 @@ try:
 except ImportError:  # Windows, where each descriptor has its own locks
     fcntl = None  # type: ignore[assignment]
 
+_PAUSE = 0.001  # seconds
 _BYTES = 0x40000002, 510  # "SHARED_FIRST" and "SHARED_SIZE" in SQLite's source
 
 FileId = tuple[int, int]
 
 
+class Need:
+    """That a connection needs the lock: from before it is opened until just before it is closed, or gone."""
+
+    def __init__(self, lock: SharedLock) -> None:
+        self.lock = lock
+
+    def end(self) -> None:
+        """The last connection may have the file for itself alone as it is closed, and remove the log."""
+        self.lock.no_longer(self)
+
+
 class SharedLock:
     """The lock of one file, through a descriptor that is closed once nobody has this object any more.
 
-    - Each connection is to be added before it is opened, and removed before it is closed.
-    - What is lost, where it can be, is taken again by `take`.
+    - `descriptor`: None where there is no lock that could be lost.
+    - It is held as long as somebody needs it; where it can be lost, from each `take` on.
     - `keeps_log`: whether no connection is to remove the log as it is closed.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._connections = 0
-        self._stays = False  # held, and not to be lost
+    def __init__(self, descriptor: int | None = None) -> None:
+        self.descriptor = descriptor
+        self._needs: weakref.WeakSet[Need] = weakref.WeakSet()
+        self._stays = descriptor is None  # held, and not to be lost
         self.keeps_log = False
-        weakref.finalize(self, os.close, descriptor).atexit = False  # SQLite goes on till then
+        if descriptor is not None:
+            weakref.finalize(self, os.close, descriptor).atexit = False  # SQLite goes on till then
 
-    def add(self) -> None:
-        """Note that a connection needs it."""
+    def need(self) -> Need:
+        """Have it stay where it is, once it is taken."""
+        need = Need(self)
         with closing:
-            self._connections += 1
+            self._needs.add(need)
+        return need
 
-    def remove(self) -> None:
-        """Note that one no longer does. The last may have the file for itself alone as it is closed."""
+    def no_longer(self, need: Need) -> None:
+        """Let go of it, if nobody else needs it."""
         with closing:
-            self._connections -= 1
-            if not self._connections:
+            self._needs.discard(need)
+            if self.descriptor is not None and not self._needs:
                 self._stays = False
                 with suppress(OSError):
-                    file_lock.leave(self._descriptor, *_BYTES)
+                    file_lock.leave(self.descriptor, *_BYTES)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Have even the last connection leave the log where it is."""
-        self.add()
+        need = self.need()
         self.keeps_log = True
         try:
             yield
         finally:
             self.keeps_log = False
-            self.remove()
+            need.end()
 
-    def take(self) -> bool:
-        """Have it, if a connection needs it. Returns False while somebody else removes the log."""
+    def take(self, patience: float = 0) -> bool:
+        """Have it, if somebody needs it. Returns whether that is so, after so many seconds at most.
+
+        - It cannot be had while another process removes the log.
+        """
         if self._stays:
             return True
+        until = time.monotonic() + patience
+        while not self._is_taken():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_PAUSE)
+        return True
+
+    def _is_taken(self) -> bool:
         with closing:
-            if not self._connections:
+            if self.descriptor is None or not self._needs:
                 return True
             try:
-                self._stays = file_lock.share(self._descriptor, *_BYTES)
+                self._stays = file_lock.share(self.descriptor, *_BYTES)
                 if not self._stays:
                     first, count = _BYTES
-                    fcntl.lockf(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, count, first)
+                    fcntl.lockf(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, count, first)
             except OSError as error:  # else a disk that knows no locks
                 return error.errno not in file_lock.IN_THE_WAY
             return True
 
     def read(self, size: int) -> bytes:
         """The file's beginning. To open and close it once more would lose the lock."""
-        return os.pread(self._descriptor, size, 0)
+        assert self.descriptor is not None
+        return os.pread(self.descriptor, size, 0)
 
 
-def shared_lock(path: Path) -> SharedLock | None:
-    """The lock of the file at `path`, the same for all in this process; None where there is none to lose."""
+def shared_lock(path: Path) -> SharedLock:
+    """The lock of the file at `path`, the same for all in this process."""
     if fcntl is None:
-        return None
+        return SharedLock()
     with _lock, suppress(OSError):  # moved away meanwhile
         found = held_lock(path)
         if found is None:
             descriptor = os.open(path, os.O_RDONLY)
             found = _held[_file_id(os.fstat(descriptor))] = SharedLock(descriptor)
         return found
-    return None
+    return SharedLock()
 
 
 def held_lock(path: Path) -> SharedLock | None:
@@ -116,8 +144,8 @@ def _file_id(about: os.stat_result) -> FileId:
     return about.st_dev, about.st_ino
 
 
-# Held while a connection is closed, and while the lock is taken again: who closes the last connection has the
-# file for itself alone as it removes the log. To take the lock then would let other processes in.
+# Held while a connection is closed, and while the lock is taken: who closes the last connection has the file
+# for itself alone as it removes the log. To take a process's lock then would let other processes in.
 closing = new_rlock()
 _held: weakref.WeakValueDictionary[FileId, SharedLock] = weakref.WeakValueDictionary()
 _lock = new_lock()
