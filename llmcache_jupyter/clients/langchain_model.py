@@ -116,9 +116,12 @@ def sent_by_client(model: Any) -> dict[str, dict[str, str]]:
 
 
 def _openai_client(model: Any, kind: str) -> Any:
-    """The OpenAI SDK's client that the model calls through, if it does. `kind`: "async_" is its other one."""
-    client = getattr(model, f"root_{kind}client", None)
-    return client or getattr(getattr(model, f"{kind}client", None), "_client", None)
+    """The OpenAI SDK's client that the model calls through, if it does. `kind`: "async_" is its other one.
+
+    - A model of another library may make a client as it is asked for one: only what is there is looked at.
+    """
+    fields = vars(model)
+    return fields.get(f"root_{kind}client") or getattr(fields.get(f"{kind}client"), "_client", None)
 
 
 def is_model(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import io
 import tokenize
 from collections.abc import Iterable, Iterator
 from functools import partial, partialmethod
@@ -201,7 +202,7 @@ def _source_of_function(function: Any) -> str:
 
 def _words_of(source: str) -> Iterator[str]:
     """The source's words, without comments and layout. An f-string is one, as before Python 3.12."""
-    lines = source.splitlines(keepends=True)
+    lines = list(io.StringIO(source))  # as Python splits it: at no other line breaks
     beginnings: list[tuple[int, int]] = []  # of f-strings, one within the other
     for token in tokenize.generate_tokens(iter(lines).__next__):
         if token.type in _STRING_BEGINS:

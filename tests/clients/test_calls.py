@@ -138,6 +138,16 @@ class TestHits:
         with httpx.Client(params={"route": "b"}) as client:
             assert sent_by_client(make_chat(http_client=client)) == {"client_params": {"route": "b"}}
 
+    def test_no_client_is_made_to_look_at_it(self) -> None:
+        class Lazy(GenericFakeChatModel):
+            @property
+            def client(self) -> Any:
+                raise RuntimeError("no event loop runs")
+
+            async_client = client
+
+        assert sent_by_client(Lazy(messages=iter(()))) == {}
+
     def test_batch_and_abatch(self, chat: ChatOpenAI, server: StandIn, cache: SessionCache, run: Run) -> None:
         questions: list[Any] = [f"What is {number} plus 1?" for number in range(12)]
         expected = [f"{number + 1}." for number in range(12)]
