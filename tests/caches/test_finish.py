@@ -11,12 +11,9 @@ from pathlib import Path
 import pytest
 
 from llmcache_jupyter.caches.finish import Finish
-from llmcache_jupyter.caches.sqlite import SQLiteCache
+from llmcache_jupyter.caches.sqlite import SQLiteCache, forks
 from tests.caches.contract import entry
 from tests.fakes import wait_until
-
-collecting = threading.Event()
-os.register_at_fork(before=lambda: gc.collect() if collecting.is_set() else None)
 
 
 class Owner:
@@ -74,16 +71,16 @@ class TestCollected:
             assert {one.prompt for one in cache.entries().entries} == {"p", "more"}
             wait_until(lambda: [one.hits for one in cache.entries().entries if one.prompt == "p"] == [1])
 
-    def test_by_who_forks(self, path: Path) -> None:
+    def test_by_who_forks(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        wait = forks._wait_for_users
+        monkeypatch.setattr(forks, "_wait_for_users", lambda: (gc.collect(), wait()))
         with SQLiteCache(path) as cache:
             cache.put(entry())
             _left_in_a_cycle(path)
-            collecting.set()
             begin = time.monotonic()
             child = os.fork()
             if not child:
                 os._exit(0 if cache.lookup(*entry().key) else 1)
-            collecting.clear()
             assert time.monotonic() - begin < 10
             assert os.waitpid(child, 0)[1] == 0
             wait_until(lambda: cache.entries().entries[0].hits == 1)

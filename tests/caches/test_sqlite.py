@@ -244,6 +244,14 @@ class TestMaxsize:
         cache = make(maxsize=2)
         assert [cache.put(entry(prompt)) for prompt in "aabcb"] == [0, 0, 0, 1, 0]
 
+    def test_of_many_the_first_go_first(self, make: Make) -> None:
+        many = [entry(str(number)) for number in range(20)]
+        for put in (SQLiteCache.put_all, SQLiteCache.put_latest):
+            cache = make(maxsize=3)
+            cache.clear()
+            put(cache, many)
+            assert sorted(texts(cache.entries().entries)) == ["17", "18", "19"]
+
     def test_an_old_answer_is_kept_when_it_is_put(self, make: Make) -> None:
         cache = make(maxsize=2)
         for prompt, stored in [("a", 900.0), ("b", 901.0), ("c", 1.0)]:

@@ -193,8 +193,9 @@ class SQLiteCache(LimitedCache):
         def insert(writer: sqlite3.Connection) -> set[Key]:
             self._remove_expired(writer)
             older = {key for key, row in rows.items() if self._writes.has_later(writer, row)}
-            for key in rows.keys() - older:
-                self._writes.insert(writer, rows[key])
+            for key, row in rows.items():
+                if key not in older:
+                    self._writes.insert(writer, row)
             self._evict(writer)
             return older
 
