@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+import orjson
+
 from llmcache_jupyter.caches.generation import Generation
 from llmcache_jupyter.errors import DecodingError, EncodingError
 
@@ -25,7 +27,12 @@ Build = Callable[[Fields], Any]
 
 # of these classes themselves: an enumeration's member is an int or a str as well
 _PLAIN = frozenset((str, int, bool, type(None)))
-_STR = frozenset((str,))
+
+# How text begins that orjson wrote. No other is read by it: a whole number of 65 bits would become a float
+_QUICK = '{"generations":'
+_ONLY_PLAIN = (
+    orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
 
 _takes: dict[str, Take] = {}
 _builds: dict[str, Build] = {}
@@ -50,7 +57,8 @@ def encode(generations: Sequence[Any]) -> str:
     Raises:
         EncodingError: one is of a class that was not registered, or holds a value that JSON cannot.
     """
-    text = _dump({"v": VERSION, "generations": coded(generations)})
+    taken = _taken(generations)
+    text = _quick_dump(taken) or _dump(taken)
     if len(text) > MAX_LENGTH:
         raise EncodingError(f"an answer of {len(text):,} characters is too long for a store ({MAX_LENGTH:,})")
     return text
@@ -77,13 +85,7 @@ def coded(generations: Sequence[Any]) -> list[Fields]:
     Raises:
         EncodingError: one is of a class that was not registered, or holds a value that JSON cannot.
     """
-    values = []
-    for generation in generations:
-        name = class_name(generation)
-        if name not in _takes:
-            raise EncodingError(f"an answer of type {name} cannot be written to a store")
-        values.append({"type": name, **plain(_takes[name](generation))})
-    return values
+    return [plain(fields) for fields in _taken(generations)]
 
 
 def built(values: Any) -> list[Any]:
@@ -108,33 +110,15 @@ def plain(value: Any, depth: int = 0) -> Any:
     Raises:
         EncodingError: there is no such text. The message names the type.
     """
-    if _is_plain(value, depth):
+    if type(value) in _PLAIN:
         return value
     if depth > MAX_DEPTH:
         raise EncodingError(f"an answer nested deeper than {MAX_DEPTH} levels cannot be written to a store")
     if type(value) is list:
         return [plain(part, depth + 1) for part in value]
-    if type(value) is dict and _STR.issuperset(map(type, value)):
+    if type(value) is dict and all(type(name) is str for name in value):
         return {name: plain(part, depth + 1) for name, part in value.items()}
     return _plain_other(value, depth)
-
-
-def _is_plain(value: Any, depth: int) -> bool:
-    """Whether JSON text can hold the value as it is, as almost every one: found out in half the time."""
-    kind = type(value)
-    if kind is dict and _STR.issuperset(map(type, value)):
-        parts = value.values()
-    elif kind is list:
-        parts = value
-    else:
-        return kind in _PLAIN or (kind is float and math.isfinite(value))
-    if depth > MAX_DEPTH:
-        return False
-    if not _PLAIN.issuperset(map(type, parts)):
-        for part in parts:
-            if type(part) not in _PLAIN and not _is_plain(part, depth + 1):
-                return False
-    return True
 
 
 def _plain_other(value: Any, depth: int) -> Any:
@@ -150,28 +134,39 @@ def _plain_other(value: Any, depth: int) -> Any:
     raise EncodingError(f"{shown} inside an answer cannot be written to a store")
 
 
-def _dump(document: Fields) -> str:
+def _taken(generations: Sequence[Any]) -> list[Fields]:
+    values = []
+    for generation in generations:
+        name = class_name(generation)
+        if name not in _takes:
+            raise EncodingError(f"an answer of type {name} cannot be written to a store")
+        values.append({"type": name, **_takes[name](generation)})
+    return values
+
+
+def _quick_dump(taken: list[Fields]) -> str | None:
+    """The text of almost every answer, in a fifth of the time; None where it would not come back equal."""
+    document = {"generations": taken, "v": VERSION}
     try:
-        text = _encoder.encode(document)
-        if not text.isascii():
-            text.encode()
-    except UnicodeEncodeError:  # a lone surrogate: only an escape can hold it
-        return json.dumps(document, separators=(",", ":"))
+        text = orjson.dumps(document, option=_ONLY_PLAIN).decode()
+        return text if _load(text) == document else None
+    except (TypeError, DecodingError, RecursionError):
+        return None
+
+
+def _dump(taken: list[Fields]) -> str:
+    document = {"v": VERSION, "generations": [plain(fields) for fields in taken]}
+    try:
+        return json.dumps(document, separators=(",", ":"))  # only an escape can hold a lone surrogate
     except ValueError as error:  # an int of thousands of digits
         raise EncodingError(f"an answer cannot be written to a store: {error}") from None
-    return text
-
-
-# made once, like the decoder below: `json.dumps` with these settings makes one at each call. What `plain` let
-# through is nothing that holds itself
-_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
 def _load(text: str) -> Any:
     if len(text) > MAX_LENGTH:
         raise DecodingError(f"{len(text):,} characters are too many for an answer ({MAX_LENGTH:,})")
     try:
-        document = _decoder.decode(text)
+        document = orjson.loads(text) if text.startswith(_QUICK) else _decoder.decode(text)
     except (ValueError, RecursionError) as error:
         raise DecodingError(f"it is no JSON: {error}") from None
     if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be too deep

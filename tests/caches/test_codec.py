@@ -7,7 +7,9 @@ import sys
 from collections import OrderedDict
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -29,6 +31,18 @@ GENERATIONS = st.builds(Generation, TEXT, st.none() | st.dictionaries(TEXT, VALU
 
 class Planted(str):
     """Text of a class of someone's own."""
+
+
+class Plain(Enum):
+    ONE = 1
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Size(IntEnum):
+    SMALL = 1
 
 
 class Own(Generation):
@@ -64,10 +78,22 @@ class TestRoundTrip:
         assert found == Generation("t", {"k": "v"})
         assert (type(found.text), type(found.generation_info["k"])) == (str, str)
 
-    def test_it_is_one_line_with_a_version(self) -> None:
-        text = codec.encode([Generation("a\nb\u2028c")])
-        assert text.startswith('{"v":1,')
-        assert "\n" not in text
+    @pytest.mark.parametrize("text", ["a\nb\u2028c", "a\nb\ud800"])
+    def test_it_is_one_line_with_a_version(self, text: str) -> None:
+        line = codec.encode([Generation(text)])
+        assert json.loads(line)["v"] == 1
+        assert "\n" not in line
+
+    @pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**30])
+    def test_a_long_number_stays_one(self, number: int) -> None:
+        for text in (codec.encode([Generation("t", {"n": number})]), document(generation_info={"n": number})):
+            [found] = codec.decode(text)
+            assert repr(found.generation_info["n"]) == repr(number)
+
+    @pytest.mark.parametrize("value", [Colour.RED, Size.SMALL])
+    def test_an_enumerations_member_becomes_what_it_is_equal_to(self, value: Any) -> None:
+        [found] = codec.decode(codec.encode([Generation("t", {"k": value})]))
+        assert (found.generation_info["k"], type(found.generation_info["k"])) == (value, type(value.value))
 
     @pytest.mark.parametrize("depth", range(95, 101))
     def test_what_may_be_written_can_be_read(self, depth: int) -> None:
@@ -84,6 +110,8 @@ class TestWhatCannotBeWritten:
         [
             (b"raw", r"a value of type builtins\.bytes"),
             (datetime(2025, 1, 1, tzinfo=UTC), r"a value of type datetime\.datetime"),
+            (UUID(int=1), r"a value of type uuid\.UUID"),
+            (Plain.ONE, r"a value of type .*Plain"),
             (Decimal(1), r"a value of type decimal\.Decimal"),
             (1j, r"a value of type builtins\.complex"),
             (("a",), r"a value of type builtins\.tuple"),
