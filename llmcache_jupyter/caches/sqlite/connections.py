@@ -26,7 +26,7 @@ _READ_TIMEOUT, _STOP_TIMEOUT = 1.0, 1.0
 _LOOK_AGAIN = 1.0  # seconds
 _IDLE_READERS = 8
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
-_LOG_PAGES = 4000  # until these wait in the log: a page that is written often goes to the file once, then
+_LOG_PAGES = 8000  # until these wait in the log: a page that is written often goes to the file once, then
 
 
 class Connections:

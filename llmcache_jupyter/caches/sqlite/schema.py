@@ -24,6 +24,8 @@ from llmcache_jupyter.errors import StoreError
 
 OLDEST_SQLITE = (3, 31)
 
+_PAGE = 2048  # bytes: an answer that is stored writes some whole pages to the log
+
 # An index of every three characters in a row: it finds the entries that may contain a text; these are then
 # asked. It is made where the SQLite at hand can, and a kernel whose SQLite cannot does without it.
 _SEARCH = """CREATE VIRTUAL TABLE search USING fts5(
@@ -239,6 +241,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _sign(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
     """Say in the header of an empty file whose it is. Only then it may have a log."""
     if not connection.execute("PRAGMA application_id").fetchone()[0]:
+        connection.execute(f"PRAGMA page_size = {_PAGE}")
         with _transaction(connection):
             _version(connection, path, migrations)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
