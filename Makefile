@@ -52,7 +52,7 @@ nbval: $(VENV)/.installed-test ## Run the notebooks and compare their outputs
 	PYTHONPATH=tests/notebooks/no_network $(NBVAL) $(REPLAY)
 
 notebooks: $(VENV)/.installed-test ## Run the notebooks and save their outputs
-	$(TEST_ENV) $(BIN)/python -m tests.notebooks.record
+	PYTHONPATH=notebooks $(TEST_ENV) $(BIN)/python -m tests.notebooks.record
 
 # Warnings stay warnings here: most are those of the browser's plugin
 ui: browser ## The tests in JupyterLab in a browser; screenshots go to artifacts/

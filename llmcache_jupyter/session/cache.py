@@ -125,7 +125,9 @@ class SessionCache(BaseCache):
         if answer is None and self._is_other_call_by_now(call):
             answer = self._look_up(call)
         if answer is None:
-            self._missed(call)
+            missed = self._missed(call)
+            if call.mode == "replay":
+                raise miss_error(missed, self.backend)
         return answer
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
@@ -137,7 +139,9 @@ class SessionCache(BaseCache):
         if answer is None and self._is_other_call_by_now(call):
             answer = await self._alook_up(call)
         if answer is None:
-            self._missed(call)
+            missed = self._missed(call)
+            if call.mode == "replay":
+                raise await run_in_executor(miss_error, missed, self.backend)
         return answer
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
@@ -239,12 +243,10 @@ class SessionCache(BaseCache):
         self.events.emit(Hit(entry.id, call.model, call.cell, self._clock(), entry.took, entry.tokens))
         return answer
 
-    def _missed(self, call: _Call) -> None:
+    def _missed(self, call: _Call) -> MissedCall:
         failure = self.failing if self._failing.keys() & {"lookup", "read"} else None
         reason: MissReason = "replay" if call.mode == "replay" else "absent"
-        missed = self._miss(call, reason if failure is None else "failed")
-        if call.mode == "replay":
-            raise miss_error(missed)
+        return self._miss(call, reason if failure is None else "failed")
 
     def _unreachable(self, model: Any, prompt: str, cell: str | None, instead: str) -> MissedCall:
         key, name, at = (prompt, spoken_name(model)), name_of(model), self._clock()

@@ -48,6 +48,13 @@ class Difference:
     new: str | None
     words: str
 
+    @property
+    def excerpts(self) -> tuple[str, str] | None:
+        """What was stored and what is asked, where both are something and the words don't hold them."""
+        if not self.old or not self.new or f"{self.old} -> {self.new}" in self.words:
+            return None
+        return self.old, self.new
+
 
 def differences(old: Key, new: Key) -> list[Difference]:
     """In what the call `new` differs from the stored one: the model first, then settings, then the prompt."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from llmcache_jupyter.caches import EntryCache
 from llmcache_jupyter.caches.llm_string import redact
 from llmcache_jupyter.caches.prompt import asked
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheMissError
+from llmcache_jupyter.session.explain import explain
 from llmcache_jupyter.session.missed import MissedCall
 from llmcache_jupyter.session.traps import name_of, spoken_name
+from llmcache_jupyter.views.explanation import text_lines
+from llmcache_jupyter.views.format import count
+from llmcache_jupyter.views.style import visible
+
+_MOST_COMPARED = 10_000  # entries: to find the nearest of them takes some hundredths of a second
+_SHOWN = 3
 
 INSTEAD: dict[Bypass, str] = {
     "uncached": "It has `cache=False`: leave that out",
@@ -20,8 +29,8 @@ INSTEAD: dict[Bypass, str] = {
 """What keeps a call from the cache, and what to do."""
 
 
-def miss_error(call: MissedCall) -> CacheMissError:
-    """Of a call that nothing answers, or that the store could not."""
+def miss_error(call: MissedCall, backend: EntryCache) -> CacheMissError:
+    """Of a call that nothing in `backend` answers, or that it could not."""
     prompt = asked(call.sent)
     of = f"this call of {call.model or 'an unnamed model'}: {_beginning(prompt)!r}"
     if call.reason == "failed":
@@ -30,13 +39,14 @@ def miss_error(call: MissedCall) -> CacheMissError:
             "Nothing was sent. Mend the store, or name another: `%llmcache on --store ...`."
         )
     else:
-        known = "" if call.fate is None else f" {call.fate.in_words(call.at)}"
+        known = _compared(call, backend) if call.fate is None else f" {call.fate.in_words(call.at)}"
         notes = "".join(f" {note}" for note in call.out_of_reach)
+        end = "\n" if "\n" in known else " "
         text = (
-            f"Mode replay, and nothing is stored for {of}.{known}{notes} Nothing was sent. To record it, run "
-            "the cell once with `%%llmcache on` as its first line (or `%llmcache on --mode on` for the "
-            "session), with a key for the model. `%llmcache save FILE` then writes the file that you replay "
-            "anew. `%llmcache why` compares it with the nearest entry."
+            f"Mode replay, and nothing is stored for {of}.{notes}{known}{end}"
+            "Nothing was sent. To record it, run the cell once with `%%llmcache on` as its first line (or "
+            "`%llmcache on --mode on` for the session), with a key for the model. `%llmcache save FILE` then "
+            "writes the file that you replay anew. `%llmcache why` tells more."
         )
     return CacheMissError(text, model=call.model, prompt=prompt)
 
@@ -50,6 +60,22 @@ def bypass_error(model: Any, prompt: str, bypass: Bypass) -> CacheMissError:
         model=name_of(model),
         prompt=prompt,
     )
+
+
+def _compared(call: MissedCall, backend: EntryCache) -> str:
+    """In what the call differs from the nearest entry: who reads a log cannot ask for it."""
+    with suppress(Exception):  # a store that fails tells of itself
+        if len(backend) <= _MOST_COMPARED:
+            explanation = explain(call, backend)
+            if explanation.nearest is None:
+                return "" if call.out_of_reach else f" {explanation.reason}"
+            found = explanation.differences
+            lines = [f" The nearest, entry {explanation.nearest}, differs in {count(len(found), 'thing')}:"]
+            lines += text_lines(found[:_SHOWN])
+            if len(found) > _SHOWN:
+                lines.append(f"  - and {len(found) - _SHOWN} more")
+            return visible("\n".join(lines))
+    return ""
 
 
 def _beginning(prompt: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmcache_jupyter.caches.llm_string import redact
@@ -56,7 +56,8 @@ class ExplanationView:
     @property
     def differences(self) -> list[ShownDifference]:
         """The first of the differences."""
-        return [_shown(difference) for difference in self.explanation.differences[:_SHOWN]]
+        shown = self.explanation.differences[:_SHOWN]
+        return [ShownDifference(difference.words, *(difference.excerpts or ())) for difference in shown]
 
     @property
     def asides(self) -> list[str]:
@@ -71,10 +72,7 @@ class ExplanationView:
 
     def __repr__(self) -> str:
         lines = [self.headline, self.explanation.reason]
-        for words, stored, asked_now in self.differences:
-            lines.append(f"  - {words}")
-            if stored is not None:
-                lines += [f"      stored: {stored}", f"      asked:  {asked_now}"]
+        lines += text_lines(self.explanation.differences[:_SHOWN])
         lines += [*self.asides, *(f"  ! {note}" for note in self.explanation.notes)]
         return visible("\n".join(lines))
 
@@ -91,11 +89,14 @@ class ExplanationView:
         return styled(_CSS, "".join(parts))
 
 
-def _shown(difference: Difference) -> ShownDifference:
-    words, old, new = difference.words, difference.old, difference.new
-    if not old or not new or f"{old} -> {new}" in words:
-        return ShownDifference(words)
-    return ShownDifference(words, old, new)
+def text_lines(differences: Iterable[Difference]) -> Iterator[str]:
+    """The differences as lines of text, one or three each."""
+    for difference in differences:
+        yield f"  - {difference.words}"
+        if difference.excerpts:
+            stored, asked_now = difference.excerpts
+            yield f"      stored: {stored}"
+            yield f"      asked:  {asked_now}"
 
 
 def _item(difference: ShownDifference) -> str:

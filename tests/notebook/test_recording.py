@@ -182,11 +182,16 @@ class TestReplay:
         assert filled.run("ask('The capital of France?')").error is None
         error = filled.run("ask('The capital of Peru?')").error
         assert type(error).__name__ == "CacheMissError"
+        nearest = filled.session.why().nearest
         assert str(error) == (
-            "Mode replay, and nothing is stored for this call of gpt: 'The capital of Peru?'. Nothing was "
-            "sent. To record it, run the cell once with `%%llmcache on` as its first line (or `%llmcache on "
-            "--mode on` for the session), with a key for the model. `%llmcache save FILE` then writes the "
-            "file that you replay anew. `%llmcache why` compares it with the nearest entry."
+            "Mode replay, and nothing is stored for this call of gpt: 'The capital of Peru?'. The nearest, "
+            f"entry {nearest}, differs in 1 thing:\n"
+            "  - the prompt differs at character 16\n"
+            "      stored: The capital of France?\n"
+            "      asked:  The capital of Peru?\n"
+            "Nothing was sent. To record it, run the cell once with `%%llmcache on` as its first line (or "
+            "`%llmcache on --mode on` for the session), with a key for the model. `%llmcache save FILE` then "
+            "writes the file that you replay anew. `%llmcache why` tells more."
         )
         assert model.asked == 0
         # and so it is done
@@ -386,7 +391,7 @@ def test_a_notebook_is_recorded_and_replayed_without_key_and_server(
     assert student.value("ask('a'), ask('b')") == "('re: a', 're: b')"
     failed = student.run("ask('c')")
     assert failed.error == "CacheMissError"
-    assert "this call of gpt: 'c'. Nothing was sent." in failed.traceback
+    assert "this call of gpt: 'c'. The nearest, entry " in failed.traceback
     assert failed.traceback.startswith("  Cell, line 1, in <module>")
     assert "ipykernel_" not in failed.traceback
     assert student.value("ask('a')") == "'re: a'"

@@ -207,6 +207,45 @@ class TestModes:
         assert "Nothing was sent" in str(told.value)
         assert told.value.model == "m"
 
+    def test_replays_error_tells_what_differs_from_the_nearest_entry(self, both: Both) -> None:
+        both.call("The capital of France?")
+        (entry,) = both.cache.backend.entries().entries
+        with mode("replay"), pytest.raises(CacheMissError) as told:
+            both.lookup("The capital of \x1b[2JPeru?")
+        first, *lines, _ = str(told.value).splitlines()
+        assert first.endswith(
+            rf"'The capital of \x1b[2JPeru?'. The nearest, entry {entry.id}, differs in 1 thing:"
+        )
+        assert lines == [
+            "  - the prompt differs at character 16",
+            "      stored: The capital of France?",
+            r"      asked:  The capital of \x1b[2JPeru?",
+        ]
+
+    def test_of_many_differences_it_tells_the_first(self, cache: SessionCache) -> None:
+        cache.update("p", "[('a', 1), ('b', 1), ('c', 1), ('d', 1), ('model', 'm')]", answer())
+        with mode("replay"), pytest.raises(CacheMissError) as told:
+            cache.lookup("p", "[('a', 2), ('b', 2), ('c', 2), ('d', 2), ('model', 'm')]")
+        lines = str(told.value).splitlines()[1:-1]
+        assert lines == ["  - a 1 -> 2", "  - b 1 -> 2", "  - c 1 -> 2", "  - and 1 more"]
+
+    def test_replays_error_tells_that_the_model_has_nothing_stored(self, both: Both) -> None:
+        both.cache.update("Hi", "[('model', 'another')]", answer())
+        with mode("replay"), pytest.raises(CacheMissError, match=r"Nothing was stored for the model m\."):
+            both.lookup("The capital of Peru?")
+
+    def test_replays_error_needs_no_comparison(self, cache: SessionCache) -> None:
+        backend = cache.backend = FailingCache("entries", "len", "models")
+        cache.update("Hi", LLM, answer())
+        with mode("replay"), pytest.raises(CacheMissError, match="Nothing was sent"):
+            cache.lookup("p", LLM)
+        backend.broken.clear()
+        backend.__class__ = type("Huge", (FailingCache,), {"__len__": lambda _: 10_001})
+        backend.asked.clear()
+        with mode("replay"), pytest.raises(CacheMissError, match="Nothing was sent"):
+            cache.lookup("p", LLM)
+        assert "entries" not in backend.asked
+
     def test_replays_error_where_the_model_is_unknown(self, cache: SessionCache) -> None:
         with mode("replay"), pytest.raises(CacheMissError, match="this call of an unnamed model") as told:
             cache.lookup("p", "whatever")
