@@ -22,7 +22,7 @@ from llmcache_jupyter.caches.llm_string import (
 )
 
 _MADE_UP = re.compile(r"\d|[a-z][A-Z]")  # `hf_hub_download` and `basic arithmetic` have neither
-_MADE_UP_LONG = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{12,}", re.DOTALL)
+_MADE_UP_LONG = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{12,}")
 _WITH_PASSWORD = re.compile(r"[^/@\s'\"]*:[^/\s'\"]+@")
 _SHORTEST_KEY = 18  # characters, with its beginning
 _MORE_TEXT = (
@@ -40,19 +40,21 @@ _ASSIGNED = re.compile(
     rf"(?={_VALUE}{{0,200}}\d)(?={_VALUE}{{0,200}}[A-Za-z]){_VALUE}{{8,4000}}+(?=['\"\s,;&<>]|\Z)"
 )
 # what only tells who asks, whoever gives it that name
-CALLERS_NAME = re.compile(
+_CALLERS_NAME = re.compile(
     r"(api|access|private|secret|subscription)[-_]?key|authorization|client[-_]?secret"
     r"|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
     re.IGNORECASE,
 )
+# of a text, or of a lock: of these only what a machine made up
+_ORDINARY_NAME = re.compile(r"_*((id|session)[-_]?)?token|_*(access|private)[-_]?key", re.IGNORECASE)
 # and as the name of a field of an installed model. A `secret_word` may be what is asked about
 CALLERS_FIELD = re.compile(
-    rf"{CALLERS_NAME.pattern}|^key$|(secret|passw(or)?d|credentials?|cookies?)$", re.IGNORECASE
+    rf"{_CALLERS_NAME.pattern}|^key$|(secret|passw(or)?d|credentials?|cookies?)$", re.IGNORECASE
 )
 _SOMETIMES_SECRET = re.compile(
     r"([-_]|^)(auth|bearer|jwt|key|pass(phrase|code)?|pat|pwd|token)$", re.IGNORECASE
 )
-_ORDINARY_NAME = re.compile("key|token", re.IGNORECASE)  # of music, or of a model's text
+_KEY_OR_TOKEN = re.compile("key|token", re.IGNORECASE)  # of music, or of a model's text
 _EXAMPLE = re.compile(
     r"(?:your|my|some|the|an?)[-_].*|[A-Z_]+|x+|\W*|string|str|text|number|integer|boolean|object|array",
     re.DOTALL,
@@ -78,7 +80,7 @@ def without_callers(text: str) -> str:
     for pattern, replacement in SECRET_TEXT:
         if pattern is not LIKE_A_KEY[0]:
             text = pattern.sub(partial(_replaced, replacement), text)
-    return _named_without(_more_without(text), _is_callers)
+    return _named_without(_more_without(text), _is_callers_secret)
 
 
 def _text_without(text: str) -> str:
@@ -87,9 +89,16 @@ def _text_without(text: str) -> str:
     return _ASSIGNED.sub(rf"\1{REDACTED}", _named_without(_more_without(text), _is_secret))
 
 
+def is_callers(name: str, value: Any) -> bool:
+    """Whether a variable or a field of the user's own by this name only tells who asks."""
+    return bool(_CALLERS_NAME.search(name)) and not (
+        _ORDINARY_NAME.fullmatch(name) and not _is_made_up(value)
+    )
+
+
 def tells_caller(name: str, value: Any) -> bool:
     """Whether what goes by this name in an object of data only tells who asks: no word would."""
-    return bool(CALLERS_NAME.search(name)) and not (isinstance(value, str) and not _MADE_UP.search(value))
+    return is_callers(name, value) and not (isinstance(value, str) and not _MADE_UP.search(value))
 
 
 def _more_without(text: str) -> str:
@@ -132,13 +141,17 @@ def _replaced_named(is_secret: Callable[[str, str], bool], match: re.Match[str])
     return f"{quote}{name}{quote}{between}{value_quote}{REDACTED}{value_quote}"
 
 
-def _is_callers(name: str, value: str) -> bool:
+def _is_callers_secret(name: str, value: str) -> bool:
     return tells_caller(name, value) and _is_secret(name, value)
 
 
 def _is_secret(name: str, value: str) -> bool:
     if value == REDACTED or _EXAMPLE.fullmatch(value) or re.search(r"\s", value):  # the last: a sentence
         return False
-    if SECRET_NAME.search(name) and not _ORDINARY_NAME.fullmatch(name):
+    if SECRET_NAME.search(name) and not _KEY_OR_TOKEN.fullmatch(name):
         return True
-    return bool(_SOMETIMES_SECRET.search(name) and _MADE_UP_LONG.fullmatch(value))
+    return bool(_SOMETIMES_SECRET.search(name) and _is_made_up(value))
+
+
+def _is_made_up(value: Any) -> bool:
+    return isinstance(value, str) and bool(_MADE_UP_LONG.fullmatch(value))

@@ -6,6 +6,7 @@ import dis
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from enum import Enum
 from functools import partial
 from itertools import compress
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakKeyDictionary, ref
 
-from llmcache_jupyter.caches.credentials import CALLERS_NAME
+from llmcache_jupyter.caches.credentials import is_callers
 from llmcache_jupyter.clients.own_code import is_installed, is_own
 from llmcache_jupyter.session.description import (
     Code,
@@ -197,7 +198,7 @@ def _texts_read(functions: Iterable[FunctionType], within: set[Any]) -> list[str
     """What the functions read of the world around them, a line each, as far as it is told."""
     found = {}
     for read in read_by(functions):
-        if not CALLERS_NAME.search(read.name) and (text := _text_read(read.value, within)):
+        if not is_callers(read.name, read.value) and (text := _text_read(read.value, within)):
             found[f"{world_of(read.knows).get('__name__')} {read.name}"] = text
     return [f"{name} = {text}" for name, text in sorted(found.items())]
 
@@ -212,15 +213,29 @@ def _text_read(value: Any, within: set[Any]) -> str | None:
         return tell(value)
     if isinstance(value, type | FunctionType | BuiltinFunctionType):  # installed: which one it is
         return f"{str(value.__module__).partition('.')[0]} {value.__qualname__}"
-    return repr(value) if _is_constant(value) else text_of(value)
+    return _constant_text(value)
 
 
 def _name_of_kind(value: Any) -> str:
     return class_name(type(value))
 
 
-def _is_constant(value: Any) -> bool:
-    return type(value) in _CONSTANTS or (type(value) is tuple and all(map(_is_constant, value)))
+def _constant_text(value: Any) -> str | None:
+    """What stands for a constant: also for what it holds, as far as that is one. None of what is none."""
+    if type(value) in _CONSTANTS:
+        return repr(value)
+    if isinstance(value, tuple):
+        parts = list(value)
+    elif isinstance(value, frozenset):
+        parts = sorted(value, key=repr)
+    elif getattr(getattr(value, "__dataclass_params__", None), "frozen", False) and not isinstance(
+        value, type
+    ):
+        parts = [getattr(value, field.name) for field in fields(value)]
+    else:
+        return text_of(value)
+    texts = [_constant_text(part) or class_name(type(part)) for part in parts]
+    return f"{class_name(type(value))}({', '.join(texts)})"
 
 
 def _text_of_opaque(value: Any) -> str | None:

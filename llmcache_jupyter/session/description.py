@@ -12,7 +12,7 @@ from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-from llmcache_jupyter.caches.credentials import CALLERS_NAME, tells_caller
+from llmcache_jupyter.caches.credentials import is_callers, tells_caller
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
 from llmcache_jupyter.session.function_code import kept_by
 from llmcache_jupyter.session.known_kinds import CONTENTS, is_connection, is_named_tuple, is_plain, text_of
@@ -151,18 +151,14 @@ class Description:
 
 
 def _of_fields(named: Mapping[str, Any], below: Below) -> dict[str, Any]:
-    return {name: _of_name(name, value, below, _is_callers_field) for name, value in sorted(named.items())}
+    return {name: _of_name(name, value, below, is_callers) for name, value in sorted(named.items())}
 
 
-def _is_callers_field(name: str, _value: Any) -> bool:
-    return bool(CALLERS_NAME.search(name))
-
-
-def _of_name(name: str, value: Any, below: Below, is_callers: Callable[[str, Any], bool]) -> Any:
+def _of_name(name: str, value: Any, below: Below, is_left_out: Callable[[str, Any], bool]) -> Any:
     """The value; of what is named like a secret only a digest, and nothing of what just tells who asks."""
     if not SECRET_NAME.search(name):
         return below(value)
-    if is_callers(name, value):
+    if is_left_out(name, value):
         return {"<secret>": ""}
     return {"<secret>": digest_of(json.dumps(below(value), sort_keys=True))}
 

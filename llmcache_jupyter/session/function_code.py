@@ -11,7 +11,7 @@ from functools import partial, partialmethod
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from llmcache_jupyter.caches.credentials import CALLERS_NAME
+from llmcache_jupyter.caches.credentials import is_callers
 from llmcache_jupyter.clients.own_code import is_own
 
 _MOST_WRAPPED = 8
@@ -57,9 +57,7 @@ def kept_by(function: FunctionType) -> dict[str, Any]:
     kept |= function.__kwdefaults__ or {}
     kept |= zip(code.co_freevars, map(_content, function.__closure__ or ()), strict=True)
     kept.pop("__class__", None)  # what `super()` needs
-    return {
-        name: value for name, value in kept.items() if value is not None and not CALLERS_NAME.search(name)
-    }
+    return {name: value for name, value in kept.items() if value is not None and not is_callers(name, value)}
 
 
 def counters_in(code: CodeType) -> Iterator[str]:

@@ -25,14 +25,14 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from llmcache_jupyter.caches import Key
 from llmcache_jupyter.caches.credentials import (
     CALLERS_FIELD,
-    CALLERS_NAME,
+    is_callers,
     without_callers,
     without_credentials,
 )
@@ -118,10 +118,10 @@ def _without_caller(llm_string: str) -> str:
         fields = model["kwargs"]
         is_described = model.get("type") == "described"
         # what the user's own class calls a key may be one of music
-        callers = CALLERS_NAME if is_described or "code" in model else CALLERS_FIELD
+        is_left_out = is_callers if is_described or "code" in model else _is_callers_field
         not_sent = frozenset() if is_described else _NOT_SENT
         sent = {
-            name: _what_is_sent(name, value, callers)
+            name: _what_is_sent(name, value, is_left_out)
             for name, value in fields.items()
             if name not in not_sent
         }
@@ -168,10 +168,14 @@ def with_pairs(llm_string: str, pairs: Mapping[str, Any]) -> str:
     return f"{llm_string}---{sorted(pairs.items())}"
 
 
-def _what_is_sent(name: str, value: Any, callers: re.Pattern[str]) -> Any:
+def _is_callers_field(name: str, _value: Any) -> bool:
+    return bool(CALLERS_FIELD.search(name))
+
+
+def _what_is_sent(name: str, value: Any, is_left_out: Callable[[str, Any], bool]) -> Any:
     """The field's value without credentials; `_NOTHING` where it says nothing to the model.
 
-    - `callers`: the names of fields that only tell who asks.
+    - `is_left_out`: whether a text by this name only tells who asks.
     """
     # langchain-openai 1.1 writes it where it is not set, later versions don't
     if name == "output_version" and value is None:
@@ -183,7 +187,7 @@ def _what_is_sent(name: str, value: Any, callers: re.Pattern[str]) -> Any:
             kept = {header: text for header, text in value.items() if not CALLERS_FIELD.search(header)}
             return kept or _NOTHING
     if isinstance(value, str):
-        if callers.search(name):
+        if is_left_out(name, value):
             return _NOTHING
         if _ADDRESS.search(name):
             address = without_callers(_USER.sub("", value)).rstrip("/")

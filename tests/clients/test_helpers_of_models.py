@@ -99,6 +99,28 @@ CHANGES = {
     "a number": ("LEVEL = 1", "LEVEL = 2", "{LEVEL}"),
     "a key of music": ("KEY = 'C major'", "KEY = 'A minor'", "{KEY}"),
     "a text": ("SYSTEM = 'Be short.'", "SYSTEM = 'Be long.'", "{SYSTEM}"),
+    "a token of a text": ("token = 'cat'", "token = 'dog'", "{token}"),
+    "a token with a figure": ("TOKEN = 'day1'", "TOKEN = 'day2'", "{TOKEN}"),
+    "a token of a function around it": (
+        "def make(token):\n    def made(): return token\n    return made\nsay = make('cat')",
+        "say = make('dog')",
+        "{say()}",
+    ),
+    "a frozen set": ("WORDS = frozenset({'a', 'b'})", "WORDS = frozenset({'a', 'c'})", "{sorted(WORDS)}"),
+    "a frozen set in a tuple": (
+        "WORDS = (1, frozenset({'a'}))", "WORDS = (1, frozenset({'b'}))", "{WORDS}",
+    ),
+    "a tuple that holds a list": ("WORDS = ('a', [])", "WORDS = ('b', [])", "{WORDS}"),
+    "a tuple with names": (
+        "from collections import namedtuple\nPair = namedtuple('Pair', 'a')\nIT = Pair(1)",
+        "IT = Pair(2)",
+        "{IT}",
+    ),
+    "a frozen dataclass": (
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Say:\n    it: int\nIT = Say(1)",
+        "IT = Say(2)",
+        "{IT.it}",
+    ),
     "a tuple": ("WORDS = ('a', 1)", "WORDS = ('a', 2)", "{WORDS}"),
     "a constant that a function reads": (
         "LEVEL = 1\ndef say(): return LEVEL", "LEVEL = 2", "{say()}",
@@ -209,6 +231,14 @@ KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
         lambda notebook: notebook.run("def say(a=1, b=2):\n    return (a + b)"),
         "{say()}",
     ),
+    "a token that a machine made up": (
+        "TOKEN = 'hf_a1B2c3D4e5F6'",
+        lambda notebook: notebook.run("TOKEN = 'hf_Z9y8X7w6v5'"),
+        "{bool(TOKEN)}",
+    ),
+    "a list in a tuple that it fills": (
+        "SEEN = ('a', [])\ndef say():\n    SEEN[1].append(1)\n    return 1", lambda _: None, "{say()}",
+    ),
     "a key": ("API_KEY = 'sk-1'", lambda notebook: notebook.run("API_KEY = 'sk-2'"), "{bool(API_KEY)}"),
     "an object": ("CLIENT = object()", lambda notebook: notebook.run("CLIENT = object()"), "{bool(CLIENT)}"),
     "a module": ("import math", lambda notebook: notebook.run("import math"), "{math.pi}"),
@@ -218,6 +248,11 @@ KEPT: dict[str, tuple[str, Callable[[Notebook], None], str]] = {
     "the class itself": ("", lambda _: None, "{Mine.__name__}"),
     "a field that is checked": (
         CHECKED, lambda notebook: notebook.run(CHECKED), "{Say(it=1).it}",
+    ),
+    "a tuple of classes": (
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass A:\n    it: int\nKINDS = (A, int)",
+        lambda _: None,
+        "{len(KINDS)}",
     ),
     "what is not there yet": ("def say(n=1): return n or missing", lambda _: None, "{say()}"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
-from functools import wraps
+from functools import partial, wraps
 from logging import getLogger
 from pathlib import Path
 from typing import Any, ClassVar
@@ -91,6 +91,20 @@ class Text(LLM):
 
 class Composer(Text):
     key: str
+
+
+class Masked(Persona):
+    token: str = ""
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(self.token))])
+
+
+class MaskedClient(ChatOpenAI):
+    """One that LangChain can write down."""
+
+    token: str = ""
+    _generate = Masked._generate
 
 
 class Tool:
@@ -222,6 +236,21 @@ class TestModelsOfOnesOwn:
             Composer(key=key).invoke("Hi")
             Text().invoke("Hi", key=key)
         assert len(ASKED) == 8
+
+    @pytest.mark.parametrize(
+        "make", [Masked, partial(MaskedClient, api_key=SecretStr("x"))], ids=["described", "written"]
+    )
+    def test_a_token_of_a_text_tells_them_apart(self, make: Any, cache: SessionCache) -> None:
+        for token in ("cat", "dog", "day1", "day2", "a 2nd sentence", "another 2nd sentence"):
+            assert make(token=token).invoke("Hi").content == token
+
+    @pytest.mark.parametrize(
+        "make", [Masked, partial(MaskedClient, api_key=SecretStr("x"))], ids=["described", "written"]
+    )
+    def test_a_token_that_a_machine_made_up_does_not(self, make: Any, cache: SessionCache) -> None:
+        one, other = (f"hf_{'aB3dE5' * 4}{number}" for number in range(2))
+        assert make(token=one).invoke("Hi").content == make(token=other).invoke("Hi").content == one
+        assert one not in str(list(cache.backend.keys()))
 
     def test_a_private_attribute_tells_them_apart(self, cache: SessionCache) -> None:
         one, other = Persona(), Persona()
