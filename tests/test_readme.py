@@ -61,3 +61,31 @@ def test_replay_in_ci_sends_nothing(tmp_path: Path) -> None:
         assert replayed.returncode == 1
         assert "lesson.jsonl could not be loaded: There is no file lesson.jsonl" in replayed.stderr
         assert service.requests == 1
+
+
+def test_replay_in_ci_sends_nothing_whatever_the_notebook_says(tmp_path: Path) -> None:
+    config, commands = blocks_of("Replay in CI")
+    recipe = commands.partition("\n")[2]
+    (profile := tmp_path / "ci" / "profile_default").mkdir(parents=True)
+    (profile / "ipython_config.py").write_text(config)
+    caught = "try:\n    model.invoke('b')\nexcept Exception:\n    pass"
+    with StandIn(port=0) as service:
+        write(tmp_path, service, "%llmcache on", "model.invoke('a')", "%llmcache save lesson.jsonl")
+        assert run("OPENAI_API_KEY=key jupyter execute lesson.ipynb", tmp_path).returncode == 0
+        sent = service.requests
+        for switch in (
+            "%llmcache off", "%llmcache on --mode on --ttl 0.001", "%unload_ext llmcache_jupyter",
+            "%config LLMCacheMagics.mode = 'on'", "import llmcache_jupyter; llmcache_jupyter.off()",
+        ):  # fmt: skip
+            write(tmp_path, service, switch, "model.invoke('a')", "model.invoke('b')")
+            replayed = run(recipe, tmp_path)
+            assert "nothing is stored for this call of m: 'b'" in replayed.stderr, switch
+        write(tmp_path, service, "%%llmcache refresh\nmodel.invoke('a')", caught)
+        replayed = run(recipe, tmp_path)
+        assert replayed.returncode == 1
+        assert "1 call of this cell had no stored answer, though its code went on: 'b'" in replayed.stderr
+        (profile / "ipython_config.py").write_text(f"{config}\nc.LLMCacheMagics.maxsize = -1")
+        write(tmp_path, service, "model.invoke('a')")
+        replayed = run(recipe, tmp_path)
+        assert "maxsize" in replayed.stderr.rpartition("CacheMissError")[2]
+        assert (replayed.returncode, service.requests) == (1, sent)

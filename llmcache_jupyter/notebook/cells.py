@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.inputtransformer2 import cell_magic
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from llmcache_jupyter.session.scope import CellRun, Mode, current_run, end_run, start_run
 
@@ -21,10 +21,12 @@ class Cells:
 
     - Only `pre_run_cell` and `post_run_cell` delimit a cell: `pre_execute` fires for widget messages too.
     - Cells run by a cell (`%%capture`, `%run other.ipynb`) belong to it, each with a mode of its own.
-    - `ended` is called with each run as it ends.
+    - `ended` is called with each run as it ends, and with IPython's result of it.
     """
 
-    def __init__(self, shell: InteractiveShell, ended: Callable[[CellRun], None]) -> None:
+    def __init__(
+        self, shell: InteractiveShell, ended: Callable[[CellRun, ExecutionResult | None], None]
+    ) -> None:
         self._shell = shell
         self._ended = ended
         self._runs: list[CellRun] = []
@@ -95,16 +97,16 @@ class Cells:
         self._runs.append(run)
         start_run(run)
 
-    def _end(self, result: Any) -> None:
+    def _end(self, result: ExecutionResult | None) -> None:
         # an empty cell ends without having begun, as does the one that loaded the extension
-        if not self._runs or (result is not None and not result.info.raw_cell.strip()):
+        if not self._runs or (result is not None and result.info and not result.info.raw_cell.strip()):
             return
         run = self._runs.pop()
         if run.outer is None:
             end_run()
         else:
             start_run(run.outer)
-        self._ended(run)
+        self._ended(run, result)
 
 
 def cell_mode(lines: list[str]) -> list[str]:

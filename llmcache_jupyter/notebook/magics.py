@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import traitlets
 from IPython.core.error import UsageError
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.utils.text import DollarFormatter
 
@@ -69,6 +70,9 @@ class LLMCacheMagics(Magics):
     autostart = traitlets.Bool(False, help="Switch the cache on when the extension is loaded.").tag(
         config=True
     )
+    replay_only = traitlets.Bool(
+        False, help="Switch the cache on for good: whatever a notebook says, nothing is sent. For CI."
+    ).tag(config=True)
     report = traitlets.Enum(
         ("never", "cell"), "never", help="'cell' prints a line after each cell that called a model."
     ).tag(config=True)
@@ -115,13 +119,28 @@ class LLMCacheMagics(Magics):
         if isinstance(event, Switched):
             self._show_settings()
 
-    def cell_ended(self, run: CellRun) -> None:
-        """Print what became of the cell's calls, where its first line or the setting asks for it."""
+    def cell_ended(self, run: CellRun, result: ExecutionResult | None) -> None:
+        """Print what became of the cell's calls, where its first line or the setting asks for it.
+
+        - Where mode replay did not answer all of them, and the cell did not fail: that it went on without.
+        """
+        if run.outer is None and result is not None and result.success:
+            self._tell_unanswered(run, result)
         own_mode = run.mode if run.outer is None or run.mode != run.outer.mode else None
         if own_mode is not None and not self.cells.was_planned(run):
             print(f"llmcache {own_mode}: {report_line(run.counts)}")
         elif self.report == "cell" and run.outer is None and run.events:
             print(f"llmcache: {report_line(run.counts)}")
+
+    def _tell_unanswered(self, run: CellRun, result: ExecutionResult) -> None:
+        error = self.session.unanswered(run)
+        if error is None:
+            return
+        if self.replay_only:
+            result.error_in_exec = error  # which is what a kernel replies
+            cast(InteractiveShell, self.shell).showtraceback((type(error), error, None))
+        else:
+            print(f"llmcache: {error}", file=sys.stderr)
 
     @no_var_expand
     @line_cell_magic
@@ -197,6 +216,9 @@ class LLMCacheMagics(Magics):
 
     def _off(self, _options: Namespace) -> None:
         self.session.deactivate()
+        if self.session.active:
+            print("LLM cache on, as before: the configuration has it replay only")
+            return
         entries = self.session.status().entries
         kept = f" · {_counted(entries)} kept" if entries else ""
         print(f"LLM cache off{kept}")
@@ -312,7 +334,9 @@ class _Extension:
         self.channel = Channel(shell, session, self._magics.cells.plan) if hasattr(shell, "kernel") else None
         if self.channel is not None:
             self.channel.attach()
-        if self._magics.autostart:
+        if self._magics.replay_only:
+            session.restrict_to_replay()
+        if self._magics.autostart or self._magics.replay_only:
             try:
                 self._magics.activate()
             except StoreError as error:  # all else works; and a replay is on, and fails each call
@@ -353,10 +377,12 @@ def load(shell: InteractiveShell, session: Session | None = None) -> None:
         extension = _extensions[shell] = _Extension(shell, session or default_session())
     except (traitlets.TraitError, InvalidSettingError) as error:
         _forget_settings(shell)
-        raise UsageError(
-            f"{str(error).rstrip('.')}. Correct it in ipython_config.py or by "
-            "`%config LLMCacheMagics.maxsize = 500`, and load again."
-        ) from None
+        told = f"{str(error).rstrip('.')}. Correct it in ipython_config.py or by `%config`, and load again."
+        if shell.config.LLMCacheMagics.get("replay_only"):
+            session = session or default_session()
+            session.restrict_to_replay()
+            session.cache.missed.note_out_of_reach("settings", told)
+        raise UsageError(told) from None
     if shell in _switched_off and not extension.session.active:
         print("The LLM cache is off since it was unloaded: `%llmcache on` goes on with its entries.")
     _switched_off.discard(shell)

@@ -78,6 +78,7 @@ class SessionCache(BaseCache):
     - What is stored shares no mutable object with what the caller holds, and neither does what a hit returns.
     - A hit's message carries no message id; a structured answer comes back as data.
     - Each call becomes an event. `statistics` counts them.
+    - `replay_only`: while it is set, each call is made in mode replay, whatever else says.
 
     Args:
         backend: where entries are kept; an unbounded InMemoryCache by default.
@@ -98,6 +99,7 @@ class SessionCache(BaseCache):
             raise TypeError(f"SessionCache needs an EntryCache such as InMemoryCache(), not {backend!r}")
         self.backend = InMemoryCache() if backend is None else backend
         self.mode: Mode = check_mode(mode)
+        self.replay_only = False
         self.events = Events()
         self.statistics = Statistics(self.events)
         self.missed = MissedCalls(self.events)
@@ -170,8 +172,7 @@ class SessionCache(BaseCache):
         Raises:
             CacheMissError: the mode is replay.
         """
-        mode, cell = current_scope()
-        mode = mode or self.mode
+        mode, cell = self._scope()
         if mode == "off":
             return
         call = self._unreachable(model, prompt, cell, INSTEAD[bypass])
@@ -182,8 +183,12 @@ class SessionCache(BaseCache):
 
     def _call(self, prompt: str, llm_string: str, flight: int, who: Asking | None) -> _Call:
         key = canonical_key(prompt, self._models.llm_string(llm_string, who))
+        return _Call(key, prompt, llm_string, *self._scope(), flight, who)
+
+    def _scope(self) -> tuple[Mode, str | None]:
+        """The mode in which the calling code makes its calls, and its cell."""
         mode, cell = current_scope()
-        return _Call(key, prompt, llm_string, mode or self.mode, cell, flight, who)
+        return "replay" if self.replay_only else mode or self.mode, cell
 
     def _answered(
         self, prompt: str, llm_string: str, flight: int, who: Asking | None
@@ -192,8 +197,7 @@ class SessionCache(BaseCache):
 
         - The model may have changed since: by answering, or by other code.
         """
-        mode, cell = current_scope()
-        call = _Call(("", ""), prompt, llm_string, mode or self.mode, cell, flight, who)
+        call = _Call(("", ""), prompt, llm_string, *self._scope(), flight, who)
         with self._lock:  # it stays: a batch may hold one prompt twice, and is told its answer twice
             looked_up = self._started.get(call.place)
         if looked_up is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,7 @@ from llmcache_jupyter.caches.llm_string import redact
 from llmcache_jupyter.caches.prompt import asked
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheMissError
+from llmcache_jupyter.session.events import MissReason
 from llmcache_jupyter.session.explain import explain
 from llmcache_jupyter.session.missed import MissedCall
 from llmcache_jupyter.session.traps import name_of, spoken_name
@@ -19,6 +21,9 @@ from llmcache_jupyter.views.style import visible
 
 _MOST_COMPARED = 10_000  # entries: to find the nearest of them takes some hundredths of a second
 _SHOWN = 3
+
+NOT_REPLAYED: frozenset[MissReason] = frozenset({"replay", "unreachable"})
+"""Why a call that mode replay did not answer was not a hit."""
 
 INSTEAD: dict[Bypass, str] = {
     "uncached": "It has `cache=False`: leave that out",
@@ -49,6 +54,20 @@ def miss_error(call: MissedCall, backend: EntryCache) -> CacheMissError:
             "writes the file that you replay anew. `%llmcache why` tells more."
         )
     return CacheMissError(text, model=call.model, prompt=prompt)
+
+
+def caught_error(calls: Sequence[MissedCall]) -> CacheMissError:
+    """Of calls that were not answered in a cell that went on, as its code caught their errors."""
+    first = calls[0]
+    prompts = ", ".join(repr(_beginning(asked(call.sent))) for call in calls[:_SHOWN])
+    more = f" and {len(calls) - _SHOWN} more" if len(calls) > _SHOWN else ""
+    return CacheMissError(
+        f"Mode replay, and {count(len(calls), 'call')} of this cell had no stored answer, though its code "
+        f"went on: {prompts}{more}. Nothing was sent. What the cell shows may be another model's answer, or "
+        "an error's text. `%llmcache why` tells what differs from the nearest entry.",
+        model=first.model,
+        prompt=asked(first.sent),
+    )
 
 
 def bypass_error(model: Any, prompt: str, bypass: Bypass) -> CacheMissError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache, partial
 from os import PathLike
@@ -13,14 +13,15 @@ from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.limits import LimitedCache, Policy
 from llmcache_jupyter.caches.tiered import TieredCache
 from llmcache_jupyter.clients.langchain import LangChainClient
-from llmcache_jupyter.errors import EntryNotFoundError, StoreError
+from llmcache_jupyter.errors import CacheMissError, EntryNotFoundError, StoreError
 from llmcache_jupyter.session import recording
 from llmcache_jupyter.session.browsing import Browsing
 from llmcache_jupyter.session.cache import SessionCache
-from llmcache_jupyter.session.events import CALL_EVENTS, Cleared, Event, Switched
+from llmcache_jupyter.session.events import CALL_EVENTS, Cleared, Event, Miss, Switched
 from llmcache_jupyter.session.explain import Explanation, explain, missed_call, no_miss, of_an_entry
 from llmcache_jupyter.session.progress import Progress, quietly
 from llmcache_jupyter.session.recording import Loaded, Recording, Saved
+from llmcache_jupyter.session.replay import NOT_REPLAYED, caught_error
 from llmcache_jupyter.session.scope import CellRun, Mode, check_mode, current_run
 from llmcache_jupyter.session.settings import KEEP, Keep, Settings
 from llmcache_jupyter.session.statistics import Counts
@@ -92,12 +93,20 @@ class Session(Browsing):
     @property
     def mode(self) -> Mode:
         """The session's mode, where no block or cell sets another."""
-        return self.cache.mode
+        return "replay" if self.cache.replay_only else self.cache.mode
 
     @mode.setter
     def mode(self, name: str) -> None:
         self.cache.mode = check_mode(name)
         self._tell_switched()
+
+    def restrict_to_replay(self) -> None:
+        """Switch the cache on, and from here on have it answer each call or fail it, whatever else is set.
+
+        - Nothing switches it off or to another mode, not for a cell either; and it has no limits.
+        """
+        self.cache.replay_only = True
+        self.activate()
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Calls `subscriber` with each event. Returns its unsubscribe."""
@@ -128,7 +137,8 @@ class Session(Browsing):
         try:
             found = None if load is None else recording.read(load, progress=self.progress)
         except StoreError as error:
-            if (self.mode if isinstance(mode, Keep) else mode) != "replay":
+            wanted = self.mode if self.cache.replay_only or isinstance(mode, Keep) else mode
+            if wanted != "replay":
                 raise
             self._switch_on(settings)
             self.cache.missed.note_out_of_reach(str(load), f"{load} could not be loaded: {error}")
@@ -174,6 +184,8 @@ class Session(Browsing):
 
     def deactivate(self) -> None:
         """Bring back what was there before `activate`. The entries stay for the next one."""
+        if self.cache.replay_only:
+            return
         self._client.detach()
         self.active = False
         self._storage.flush()
@@ -255,6 +267,14 @@ class Session(Browsing):
         """The latest cell run that made calls, or the calls made outside of cells; None before the first."""
         return self._last_run
 
+    def unanswered(self, run: CellRun) -> CacheMissError | None:
+        """The error of the calls of a cell run that mode replay did not answer; None where it did."""
+        missed = {
+            event.id for event in run.events if isinstance(event, Miss) and event.reason in NOT_REPLAYED
+        }
+        calls = {call.id: call for call in reversed(self.cache.missed.all()) if call.id in missed}
+        return caught_error(list(calls.values())) if calls else None
+
     def cell_label(self, cell: str | None) -> str | None:
         """A cell as the notebook shows it, `[7]`, where its id was seen in this session."""
         return None if cell is None else self._cells.get(cell, cell[:8])
@@ -280,6 +300,8 @@ class Session(Browsing):
 
     def _set(self, settings: Settings) -> tuple[int, int | None]:
         """Set what was checked. Returns how many entries had to go, and how many a store brought."""
+        if self.cache.replay_only:
+            settings = replace(settings, maxsize=None, ttl=None)
         if not isinstance(settings.mode, Keep):
             self.cache.mode = check_mode(settings.mode)
         if not isinstance(settings.store, Keep):

@@ -247,6 +247,20 @@ class TestReplay:
         assert "2 entries loaded from all.jsonl · 1 entry was there already\n" in told
         assert "loaded" not in filled.run("%llmcache on").printed
 
+    def test_a_cell_that_goes_on_after_a_miss_is_told_of(self, filled: Notebook) -> None:
+        filled.run("%llmcache on --mode replay")
+        asked_on = "for prompt in ('x', 'x', 'y'):\n    try: ask(prompt)\n    except Exception: pass"
+        ran = filled.run(asked_on)
+        assert ran.error is None
+        assert ran.printed.startswith(
+            "llmcache: Mode replay, and 2 calls of this cell had no stored answer, though its code went on: "
+            "'x', 'y'. Nothing was sent."
+        )
+        assert "though" not in filled.run(f"ask({COUNTRIES[2]!r})").printed
+        assert "though" not in filled.run("ask('x')").printed
+        filled.run("%llmcache on --mode on")
+        assert filled.run(asked_on).printed == ""
+
     def test_from_the_configuration(self, filled: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
         filled.run("%llmcache save lesson.jsonl")
         config = Config({"LLMCacheMagics": {"mode": "replay", "load": "lesson.jsonl"}})
