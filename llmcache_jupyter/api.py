@@ -168,17 +168,19 @@ def save(
     model: str | None = None,
     used: bool = False,
     cell: str | int | None = None,
+    add: bool = False,
 ) -> Saved:
     """Write the entries to a file, one a line: without what changes by use, and without credentials.
 
     - `model`: those of this model. `used`: those that this kernel's calls hit or stored. `cell`: those that
       one cell's calls did, as the notebook shows it: 7, or `[7]`.
+    - `add`: besides the entries that the file holds already.
 
     Raises:
         StoreError: there is nothing to save, or the file cannot be written. It is as it was.
         InvalidSettingError: no such cell used any entry.
     """
-    return default_session().save(path, model=model, used=used, cell=cell)
+    return default_session().save(path, model=model, used=used, cell=cell, add=add)
 
 
 async def asave(
@@ -187,9 +189,10 @@ async def asave(
     model: str | None = None,
     used: bool = False,
     cell: str | int | None = None,
+    add: bool = False,
 ) -> Saved:
     """`save`, without blocking the event loop."""
-    return await run_in_executor(save, path, model=model, used=used, cell=cell)
+    return await run_in_executor(save, path, model=model, used=used, cell=cell, add=add)
 
 
 def load(path: str | PathLike[str]) -> Loaded:

@@ -39,6 +39,7 @@ One cache for all model calls of this session.
       --used                      those that this run of the notebook used
       --cell N                    those that cell [N] used
       --model M                   those of this model
+      --add                       besides those that the file holds
   %llmcache load FILE           put a saved file's entries into the cache
   %llmcache clear               remove all entries
       --shared                    of a store that others use too
@@ -79,7 +80,7 @@ _USAGES = {
     "on": "[--maxsize N|none] [--policy fifo|lru] [--ttl 1h|none] [--mode MODE] [--store [STORE]] "
     "[--load FILE]",
     "off": "",
-    "save": "FILE [--used] [--cell N] [--model M]",
+    "save": "FILE [--used] [--cell N] [--model M] [--add]",
     "load": "FILE",
     "clear": "[--model M] [--older-than 7d] [--shared]",
     "entries": "[TEXT] [--model M] [--sort COLUMN] [--limit N|none] [--full]",
@@ -204,6 +205,7 @@ def _subcommands() -> dict[str, Parser]:
         parser.add_argument("path", type=unquote, metavar="FILE")
     save.add_argument("--used", action="store_true")
     save.add_argument("--cell", type=_cell)
+    save.add_argument("--add", action="store_true")
     for parser in (clear, entries, lookup, save):
         parser.add_argument("--model", type=unquote)
     clear.add_argument("--older-than", type=_duration)

@@ -226,7 +226,9 @@ class LLMCacheMagics(Magics):
     def _save(self, options: Namespace) -> None:
         self._check_model(options.model)
         path = self._file(options.path)
-        saved = self.session.save(path, model=options.model, used=options.used, cell=options.cell)
+        saved = self.session.save(
+            path, model=options.model, used=options.used, cell=options.cell, add=options.add
+        )
         print(saved_text(saved))
 
     def _load(self, options: Namespace) -> None:

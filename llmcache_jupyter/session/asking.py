@@ -153,6 +153,11 @@ def _names(llm_string: str) -> frozenset[str]:
         return frozenset(_PAIR_NAME.findall(llm_string))
 
 
+def is_bound_to_kernel(llm_string: str) -> bool:
+    """Whether this text holds what stands for an object of one kernel: no other one makes it again."""
+    return '"<object>"' in llm_string or "('kernel', '" in llm_string
+
+
 def identifies_nothing(llm_string: str, arguments: Mapping[str, Any]) -> bool:
     """Whether this text of LangChain's for a call holds the model's kind, and nothing else of it."""
     return _names(llm_string) <= {"_type", "stop", *arguments}

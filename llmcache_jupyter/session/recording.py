@@ -23,6 +23,7 @@ from llmcache_jupyter.caches.jsonl import MAX_LINE, VERSION, line_of, read_line
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.prompt import prompt_text
 from llmcache_jupyter.errors import DecodingError, EncodingError, StoreError
+from llmcache_jupyter.session.asking import is_bound_to_kernel
 from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.progress import Progress, quietly
 
@@ -40,6 +41,8 @@ class Saved:
     - `redacted`: how many of them a credential was taken out of. These answer no call any more.
     - `redacted_ids`: which these are, the first ten.
     - `gone`: how many entries were used, and are no longer in the cache.
+    - `dropped`: how many entries the file held before, and no longer does.
+    - `bound`: how many answer in this kernel alone, since no data tells an object that they were asked with.
     - `unwritable`: why an entry could not be written, and how many there are.
     """
 
@@ -48,6 +51,8 @@ class Saved:
     redacted: int = 0
     redacted_ids: tuple[str, ...] = ()
     gone: int = 0
+    dropped: int = 0
+    bound: int = 0
     unwritable: dict[str, int] = field(default_factory=dict)
 
 
@@ -89,28 +94,30 @@ def save(
     *,
     ids: set[str] | None = None,
     model: str | None = None,
+    add: bool = False,
     progress: Progress = quietly,
 ) -> Saved:
     """Write the cache's entries, or those with these ids, of this model, to a file; all of it or nothing.
 
+    - `add`: besides what the file holds, which else it no longer does.
     - Saving the same entries again writes the same bytes. A file that is there keeps its permissions.
 
     Raises:
         StoreError: there is nothing to save, or the file cannot be written. What was there is as it was.
     """
     target = _target(path)
-    known = {key: entry_id(key) for key in cache.keys()}  # noqa: SIM118 (a method; tiers may name a key twice)
-    gone = 0 if ids is None or model is not None else len(ids.difference(known.values()))
-    keys = [
-        key
-        for key, one in known.items()
-        if (ids is None or one in ids) and (model is None or model_name(key[1]) == model)
-    ]
-    entries = 0
+    keys, gone = _chosen(cache, ids, model)
+    entries = bound = 0
     redacted: list[str] = []
     unwritable: dict[str, int] = {}
     with _replacing(target, path) as write:
+        before = _lines_by_key(target)
+        others = before.keys() - keys
+        keys += others if add else ()
         for key in progress(sorted(keys, key=_place), len(keys), "saving"):
+            if key in others:
+                write(before[key])
+                continue
             entry = cache.get(key)
             if entry is None:  # it went meanwhile
                 continue
@@ -121,12 +128,16 @@ def save(
                 continue
             write(line.text)
             entries += 1
+            bound += is_bound_to_kernel(key[1])
             if line.is_redacted:
                 redacted.append(entry.id)
         if not entries:
             why = next(iter(unwritable), "the cache holds no such entry")
             raise StoreError(f"There is nothing to save: {why}. {path} was not written.")
-    return Saved(str(path), entries, len(redacted), tuple(redacted[:_REASONS]), gone, unwritable)
+    dropped = 0 if add else len(others)
+    return Saved(
+        str(path), entries, len(redacted), tuple(redacted[:_REASONS]), gone, dropped, bound, unwritable
+    )
 
 
 def read(path: str | PathLike[str], *, progress: Progress = quietly, longest: int = MAX_LINE) -> Recording:
@@ -198,6 +209,31 @@ def put(
     return Loaded(recording, entries, known, expired, evicted)
 
 
+def _chosen(cache: EntryCache, ids: set[str] | None, model: str | None) -> tuple[list[Key], int]:
+    """The keys of the entries with these ids, of this model; and how many of the ids are those of none."""
+    known = {key: entry_id(key) for key in cache.keys()}  # noqa: SIM118 (a method; tiers may name a key twice)
+    gone = 0 if ids is None or model is not None else len(ids.difference(known.values()))
+    keys = [
+        key
+        for key, one in known.items()
+        if (ids is None or one in ids) and (model is None or model_name(key[1]) == model)
+    ]
+    return keys, gone
+
+
+def _lines_by_key(target: Path) -> dict[Key, str]:
+    """The lines of the entries that the file holds; none where it is not there yet."""
+    lines: dict[Key, str] = {}
+    if os.path.lexists(target):
+        with _opened(target) as file:
+            for line in _lines(file, MAX_LINE):
+                with suppress(DecodingError):
+                    found = read_line(line)
+                    if not found.is_redacted:
+                        lines[canonical_key(*found.entry.key)] = line.decode().strip("\ufeff\r\n")
+    return lines
+
+
 def _place(key: Key) -> tuple[str, str, str, str]:
     return model_name(key[1]) or "", prompt_text(key[0]), key[1], key[0]
 
@@ -249,7 +285,7 @@ def _replacing(target: Path, path: str | PathLike[str]) -> Iterator[Callable[[st
             file.flush()
             os.fsync(file.fileno())
             file.close()
-            if target.exists():
+            if os.path.lexists(target):
                 beside.chmod(stat.S_IMODE(target.stat().st_mode))
             beside.replace(target)
     finally:

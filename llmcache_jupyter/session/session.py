@@ -221,11 +221,13 @@ class Session(Browsing):
         model: str | None = None,
         used: bool = False,
         cell: str | int | None = None,
+        add: bool = False,
     ) -> Saved:
         """Write the entries to a file, one a line: without what changes by use, and without credentials.
 
         - `model`: those of this model. `used`: those that this kernel's calls hit or stored. `cell`: those
           that the calls of one cell run did, as the notebook shows it: 7, or `[7]`.
+        - `add`: besides the entries that the file holds already.
         - A file is replaced as a whole, and only one that was saved so. Saving again gives the same bytes.
 
         Raises:
@@ -236,7 +238,9 @@ class Session(Browsing):
         ids = self._used.ids(cell) if used or cell is not None else None
         return self._ask(
             "list its entries",
-            lambda: recording.save(self._backend, path, ids=ids, model=model, progress=self.progress),
+            lambda: recording.save(
+                self._backend, path, ids=ids, model=model, add=add, progress=self.progress
+            ),
         )
 
     def load(self, path: str | PathLike[str]) -> Loaded:

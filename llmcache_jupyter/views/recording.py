@@ -22,6 +22,18 @@ def saved_text(saved: Saved) -> str:
         )
     for why, number in saved.unwritable.items():
         notes.append(f"{count(number, 'entry', 'entries')} could not be written: {why}.")
+    if saved.bound:
+        they = "answers" if saved.bound == 1 else "answer"
+        notes.append(
+            f"{count(saved.bound, 'entry', 'entries')} {they} in this kernel alone: asked with an object "
+            "that no data tells from others."
+        )
+    if saved.dropped:
+        were = "was" if saved.dropped == 1 else "were"
+        notes.append(
+            f"{count(saved.dropped, 'entry', 'entries')} that {were} in the file {were} not written again: "
+            "`--add` keeps what is there."
+        )
     if saved.gone:
         were = "was used and is" if saved.gone == 1 else "were used and are"
         notes.append(f"{count(saved.gone, 'entry', 'entries')} {were} no longer in the cache.")

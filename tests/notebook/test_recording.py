@@ -315,11 +315,11 @@ def test_completion(filled: Notebook) -> None:
         with provisionalcompleter():
             return sorted(found.text for found in filled.shell.Completer.completions(line, len(line)))
 
-    assert offered("%llmcache save ") == ["--cell", "--model", "--used", "lesson.jsonl"]
+    assert offered("%llmcache save ") == ["--add", "--cell", "--model", "--used", "lesson.jsonl"]
     assert offered("%llmcache load le") == ["lesson.jsonl"]
     assert offered("%llmcache on --load ") == ["lesson.jsonl"]
     assert offered("%llmcache save x.jsonl --model ") == ["cedar", "gpt"]
-    assert offered("%llmcache save x.jsonl ") == ["--cell", "--model", "--used"]
+    assert offered("%llmcache save x.jsonl ") == ["--add", "--cell", "--model", "--used"]
 
 
 async def test_the_python_functions(folder: Path) -> None:

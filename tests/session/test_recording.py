@@ -134,6 +134,25 @@ class TestSave:
         recording.save(cache_of(entry(turns[1]), entry("y"), entry(turns[0])), path)
         assert prompts(path) == [*turns, "y"]
 
+    def test_what_the_file_held_is_dropped_and_told(self, path: Path) -> None:
+        recording.save(cache_of(entry("a"), entry("b"), entry("c")), path)
+        assert recording.save(cache_of(entry("b", "New."), entry("d")), path).dropped == 2
+        assert prompts(path) == ["b", "d"]
+        assert recording.save(cache_of(entry("b"), entry("d")), path).dropped == 0
+
+    def test_or_stays_where_it_was(self, path: Path) -> None:
+        recording.save(cache_of(entry("a"), entry("b"), entry("z", model="a")), path)
+        lines = path.read_text("utf-8").splitlines()
+        saved = recording.save(cache_of(entry("b", "New.", stored=NOW + 1), entry("d")), path, add=True)
+        assert (saved.entries, saved.dropped) == (2, 0)
+        after = path.read_text("utf-8").splitlines()
+        assert prompts(path) == ["z", "a", "b", "d"]
+        assert [line in lines for line in after] == [True, True, False, False]
+
+    def test_what_answers_in_this_kernel_alone_is_told(self, path: Path) -> None:
+        bound = Entry(("a", "[('model', 'm'), ('kernel', 'ab12-1')]"), [Generation("x")], NOW)
+        assert recording.save(cache_of(bound, entry("b")), path).bound == 1
+
     def test_a_model_alone(self, path: Path) -> None:
         assert recording.save(cache_of(entry("a"), entry("b", model="x")), path, model="x").entries == 1
         assert prompts(path) == ["b"]
