@@ -67,12 +67,14 @@ def activation_line(status: Status, activation: Activation) -> str:
     limit = "no maximum" if status.maxsize is None else f"at most {count(status.maxsize, 'entry', 'entries')}"
     parts = [status_headline(status), limit]
     if activation.restored is not None:
-        parts.append(f"restored {count(activation.restored, 'entry', 'entries')} from {status.store}")
+        left = max(0, activation.restored - activation.dropped)
+        parts.append(f"restored {count(left, 'entry', 'entries')} from {status.store}")
     elif activation.kept:
         parts.append(f"{count(activation.kept, 'entry', 'entries')} kept")
     if activation.dropped:
         oldest = "oldest" if activation.dropped == 1 else f"{number(activation.dropped)} oldest"
-        parts.append(f"the {oldest} dropped")
+        where = "" if activation.restored is None else f" from {status.store} for good"
+        parts.append(f"the {oldest} dropped{where}")
     return " · ".join(parts)
 
 

@@ -72,6 +72,12 @@ def test_notes_are_shown_and_escaped() -> None:
             Activation(0, 3),
             "LLM cache on · mode replay · lru · at most 500 entries · the 3 oldest dropped",
         ),
+        (
+            replace(ON, store="n.sqlite"),
+            Activation(3, 12, restored=15),
+            "LLM cache on · store n.sqlite · at most 500 entries · restored 3 entries from n.sqlite · "
+            "the 12 oldest dropped from n.sqlite for good",
+        ),
     ],
 )
 def test_what_switching_on_did(status: Status, activation: Activation, line: str) -> None:
