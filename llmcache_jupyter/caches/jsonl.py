@@ -159,7 +159,9 @@ def _load(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise DecodingError("it is no UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise DecodingError(f"it is no JSON ({error.msg} at character {error.pos + 1})") from None
+        raise DecodingError(
+            f"it is no JSON ({error.msg.removesuffix(' at')} at character {error.pos + 1})"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise DecodingError(f"it is no JSON that can be read ({error})") from None
     if not isinstance(document, dict):

@@ -165,7 +165,10 @@ class LLMCacheMagics(Magics):
         settings = {name: getattr(options, name) for name in SETTINGS}
         settings["store"] = self._named_store(options.store)
         activation = self.activate(load=options.load and self._file(options.load), **settings)
-        print(activation_line(self.session.status(), activation))
+        status = self.session.status()
+        print(activation_line(status, activation))
+        if isinstance(options.maxsize, int) and status.maxsize is None:
+            print("  ! The store has no maximum: `--maxsize` holds for what this kernel has in memory.")
         if activation.loaded:
             print(loaded_text(activation.loaded))
         if (configured := self._configured_load) is not None:

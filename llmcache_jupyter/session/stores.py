@@ -92,6 +92,8 @@ def _check_address(text: str) -> None:
         from llmcache_jupyter.caches.redis.address import parse
 
         parse(text)
+    elif (name := text.partition(":")[0].lower()) in _REDIS and name != text.lower():
+        raise InvalidSettingError(f"{text!r} is no address: write {name}://host:6379/0, with two slashes.")
 
 
 def _scheme(text: str) -> str:

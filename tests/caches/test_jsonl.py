@@ -227,6 +227,7 @@ class TestReading:
             (b'"text"', "no line of"),
             (b"{}", "no line of"),
             (b'{"llmcache": 1}{"llmcache": 1}', "Extra data"),
+            (b'"llmcache', r"\(Unterminated string starting at character 1\)"),
             (b'{"llmcache": 1, "llmcache": 1}', "'llmcache' is there twice"),
             (b'{"llmcache": NaN}', "NaN is no number"),
             (b'{"llmcache": -Infinity}', "Infinity is no number"),

@@ -58,11 +58,22 @@ class TestMagic:
         notebook.run(f"%llmcache on --store {name}")
         assert (folder / name.replace("$lesson", "one").replace("{lesson}", "one")).exists()
 
+    def test_a_maximum_that_a_server_does_not_have_is_told(self, notebook: Notebook, folder: Path) -> None:
+        redis = RedisServer(folder)
+        try:
+            told = notebook.run(f"%llmcache on --store {redis.url} --maxsize 5").printed.splitlines()
+            assert told[1:] == [
+                "  ! The store has no maximum: `--maxsize` holds for what this kernel has in memory."
+            ]
+            assert len(notebook.run(f"%llmcache on --store {redis.url}").printed.splitlines()) == 1
+        finally:
+            redis.stop()
+
     def test_names_that_no_file_can_have(self, notebook: Notebook) -> None:
         with pytest.warns(CacheWarning, match="cannot be opened"):
             assert notebook.run(f"%llmcache on --store {300 * 'x'}.sqlite").printed.startswith("LLM cache on")
 
-    @pytest.mark.parametrize("store", ["", "http://x", "redis://127.0.0.1:1/0?namespace="])
+    @pytest.mark.parametrize("store", ["", "http://x", "redis:h:6379", "redis://127.0.0.1:1/0?namespace="])
     def test_a_setting_that_cannot_be(self, shell: InteractiveShell, session: Session, store: str) -> None:
         shell.config.LLMCacheMagics.store = store
         with pytest.raises(UsageError, match=r"store: .*Correct it in ipython_config\.py"):
