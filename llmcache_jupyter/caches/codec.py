@@ -12,10 +12,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import orjson
-
 from llmcache_jupyter.caches.generation import Generation
 from llmcache_jupyter.errors import DecodingError, EncodingError
+
+try:
+    import orjson
+except ImportError:
+    _HAS_ORJSON = False
+else:
+    _HAS_ORJSON = True  # LangChain brings it
 
 VERSION = 1
 MAX_DEPTH = 100
@@ -30,9 +35,6 @@ _PLAIN = frozenset((str, int, bool, type(None)))
 
 # How text begins that orjson wrote. No other is read by it: a whole number of 65 bits would become a float
 _QUICK = '{"generations":'
-_ONLY_PLAIN = (
-    orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-)
 
 _takes: dict[str, Take] = {}
 _builds: dict[str, Build] = {}
@@ -146,9 +148,14 @@ def _taken(generations: Sequence[Any]) -> list[Fields]:
 
 def _quick_dump(taken: list[Fields]) -> str | None:
     """The text of almost every answer, in a fifth of the time; None where it would not come back equal."""
+    if not _HAS_ORJSON:
+        return None
     document = {"generations": taken, "v": VERSION}
+    only_plain = (
+        orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    )
     try:
-        text = orjson.dumps(document, option=_ONLY_PLAIN).decode()
+        text = orjson.dumps(document, option=only_plain).decode()
         return text if _load(text) == document else None
     except (TypeError, DecodingError, RecursionError):
         return None
@@ -166,7 +173,7 @@ def _load(text: str) -> Any:
     if len(text) > MAX_LENGTH:
         raise DecodingError(f"{len(text):,} characters are too many for an answer ({MAX_LENGTH:,})")
     try:
-        document = orjson.loads(text) if text.startswith(_QUICK) else _decoder.decode(text)
+        document = orjson.loads(text) if _HAS_ORJSON and text.startswith(_QUICK) else _decoder.decode(text)
     except (ValueError, RecursionError) as error:
         raise DecodingError(f"it is no JSON: {error}") from None
     if text.count("[") + text.count("{") > MAX_DEPTH:  # else it cannot be too deep

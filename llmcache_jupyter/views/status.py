@@ -73,7 +73,7 @@ def activation_line(status: Status, activation: Activation) -> str:
         parts.append(f"{count(activation.kept, 'entry', 'entries')} kept")
     if activation.dropped:
         oldest = "oldest" if activation.dropped == 1 else f"{number(activation.dropped)} oldest"
-        where = "" if activation.restored is None else f" from {status.store} for good"
+        where = "" if activation.restored is None else " from it"
         parts.append(f"the {oldest} dropped{where}")
     return " · ".join(parts)
 

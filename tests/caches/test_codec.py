@@ -61,6 +61,19 @@ def nested(depth: int) -> Any:
     return value
 
 
+@pytest.mark.parametrize("writer", [True, False])
+@pytest.mark.parametrize("reader", [True, False])
+def test_with_orjson_and_without(writer: bool, reader: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ["🎈\n", "\ud83d", 1, 1.0, -0.0, True, None, 2**64, [], {"a": [{}]}, Size.SMALL, nested(90)]
+    generations = [Generation("t", {"k": value}) for value in values]
+    monkeypatch.setattr(codec, "_HAS_ORJSON", writer)
+    texts = [codec.encode([generation]) for generation in generations]
+    with pytest.raises(EncodingError, match="a value of type"):
+        codec.encode([Generation("t", {"k": (1,)})])
+    monkeypatch.setattr(codec, "_HAS_ORJSON", reader)
+    assert [codec.decode(text) for text in texts] == [[generation] for generation in generations]
+
+
 class TestRoundTrip:
     @given(st.lists(GENERATIONS, min_size=1, max_size=3))
     def test_generations_come_back_equal(self, generations: list[Any]) -> None:

@@ -73,10 +73,9 @@ def test_notes_are_shown_and_escaped() -> None:
             "LLM cache on · mode replay · lru · at most 500 entries · the 3 oldest dropped",
         ),
         (
-            replace(ON, store="n.sqlite"),
-            Activation(3, 12, restored=15),
-            "LLM cache on · store n.sqlite · at most 500 entries · restored 3 entries from n.sqlite · "
-            "the 12 oldest dropped from n.sqlite for good",
+            replace(ON, store="n", maxsize=1),
+            Activation(1, 1, restored=2),
+            "LLM cache on · store n · at most 1 entry · restored 1 entry from n · the oldest dropped from it",
         ),
     ],
 )
