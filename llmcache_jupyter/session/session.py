@@ -341,9 +341,10 @@ class Session(Browsing):
         return restored
 
     def _store_name(self) -> str | None:
-        if (store := self._storage.store) is not None:
-            return store.name
-        return None if self._store is None or self.active else shown(self._store)
+        if not self.active and self._store != self._storage.spec:  # the next `activate` opens it
+            return None if self._store is None else shown(self._store)
+        store = self._storage.store
+        return None if store is None else store.name
 
     def _has_no_maximum(self) -> bool:
         """Whether the maximum is that of this kernel's memory alone, and the store has none."""

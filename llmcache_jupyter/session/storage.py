@@ -53,6 +53,11 @@ class Storage:
         return self._store
 
     @property
+    def spec(self) -> StoreSpec | None:
+        """What the store that is open was asked for by, or None."""
+        return self._spec
+
+    @property
     def given(self) -> LimitedCache | None:
         """The store, where it is a cache that the user made, with limits of its own; or None."""
         return self._store if self._store is self._spec and isinstance(self._store, LimitedCache) else None

@@ -115,6 +115,14 @@ class TestMagic:
         notebook.run("%config LLMCacheMagics.store = None")
         assert notebook.session.status().store is None
 
+    def test_the_setting_holds_for_the_next_on(self, notebook: Notebook) -> None:
+        notebook.run("%llmcache on --store notes.sqlite")
+        notebook.run("%llmcache off")
+        notebook.run("%config LLMCacheMagics.store = None")
+        assert notebook.run("%config LLMCacheMagics.store").value is None
+        notebook.run("%config LLMCacheMagics.store = 'notes.sqlite'")
+        assert notebook.run("%llmcache on").printed.startswith("LLM cache on · store notes.sqlite")
+
     def test_a_config_file_names_it(self, notebook: Notebook, folder: Path) -> None:
         notebook.run("%unload_ext llmcache_jupyter")
         notebook.shell.config.merge(Config({"LLMCacheMagics": {"store": "notes.sqlite", "autostart": True}}))

@@ -258,6 +258,15 @@ class TestFile:
         assert session.activate().restored == 0
         assert Path("notes.sqlite").exists()
 
+    def test_while_the_cache_is_off_the_status_names_the_one_that_it_will_use(self, kernels: Kernels) -> None:
+        session, _ = kernels.start(store="one.sqlite")
+        session.deactivate()
+        named = []
+        for store in (None, "two.sqlite", "one.sqlite"):
+            session.configure(store=store)
+            named.append(session.status().store)
+        assert named == [None, "two.sqlite", "one.sqlite"]
+
     def test_limits_hold_for_it(self, kernels: Kernels, clock: FakeClock) -> None:
         session, _ = kernels.start(store="notes.sqlite")
         for prompt in "abcde":
