@@ -37,9 +37,8 @@ def entries_frame(
 
     rows = [_row(entry, cell_label, full) for entry in entries]
     frame = WideFrame(rows, columns=ENTRY_COLUMNS)
-    for column in ("stored", "last used"):
-        frame[column] = _local_time(frame[column])
-    return frame.astype({"tokens": "Int64", "took": "float64", "hits": "int64"})
+    times = dict.fromkeys(("stored", "last used"), "datetime64[us]")
+    return frame.astype(times | {"tokens": "Int64", "took": "float64", "hits": "int64"})
 
 
 def stats_frame(by_model: Mapping[str | None, Counts], stored_now: Mapping[str | None, int]) -> pd.DataFrame:
@@ -60,17 +59,14 @@ def _row(entry: Entry, cell_label: Callable[[str | None], str | None], full: boo
     if not full:
         answer = short(answer, SHORT_TEXT)
     return [
-        entry.id, entry.stored, cell_label(entry.cell), entry.model, prompt, answer,
-        entry.tokens, entry.took, entry.hits, entry.last_used,
+        entry.id, _local_time(entry.stored), cell_label(entry.cell), entry.model, prompt, answer,
+        entry.tokens, entry.took, entry.hits, _local_time(entry.last_used),
     ]  # fmt: skip
 
 
-def _local_time(seconds: pd.Series[Any]) -> pd.Series[Any]:
-    import pandas as pd
-
-    zone = datetime.now().astimezone().tzinfo
-    moments = pd.to_datetime(seconds.astype("float64"), unit="s", utc=True).dt.tz_convert(zone)
-    return moments.dt.tz_localize(None).dt.floor("s")
+def _local_time(at: float | None) -> datetime | None:
+    """With the offset of that day, which need not be today's."""
+    return None if at is None else datetime.fromtimestamp(at).replace(microsecond=0)  # noqa: DTZ006
 
 
 def _stats_row(counts: Counts | None, entries: int) -> list[Any]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
+
+import pytest
 
 from llmcache_jupyter.caches import Entry, Generation, Page
 from llmcache_jupyter.views.format import number
@@ -42,6 +47,27 @@ def test_a_row_says_what_is_known_and_dashes_the_rest() -> None:
     assert cells(known, cell_label=lambda cell: f"[{cell}]")[2:] == [
         "[c1]", "small", "Which town?", "Lima", number(12_500), "1.2 s", "3", moment(1_700_000_060),
     ]  # fmt: skip
+
+
+@pytest.fixture
+def _in_berlin() -> Iterator[None]:
+    if not hasattr(time, "tzset"):
+        pytest.skip("the time zone cannot be set")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_berlin")
+def test_times_are_those_of_the_clock_on_the_wall_of_that_day() -> None:
+    winter, summer = 1_768_474_800.5, 1_784_109_600.5
+    frame = entries_frame([entry(), replace(entry(), stored=winter, last_used=summer)])
+    shown = moment(winter), moment(summer)
+    assert shown == ("2026-01-15 12:00:00", "2026-07-15 12:00:00")
+    assert tuple(map(str, frame.loc[1, ["stored", "last used"]])) == shown
+    assert frame["last used"].isna().tolist() == [True, False]
 
 
 def test_long_texts_become_one_short_line() -> None:
