@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
 from typing import Any, NoReturn, Protocol
-from weakref import ref
+from weakref import WeakValueDictionary, ref
 
 from llmcache_jupyter.clients.langchain_model import (
     is_calling,
@@ -218,7 +218,8 @@ class DescribedHead(ModelHead):
         self._now: dict[str, Any] = {}
         self._counted: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
-        self._flights: dict[int, threading.Thread | asyncio.Task[Any]] = {}
+        # weak: of a call that failed nobody tells, and its task holds the error with all its frames
+        self._flights: WeakValueDictionary[int, threading.Thread | asyncio.Task[Any]] = WeakValueDictionary()
 
     def text(self, within: Within = frozenset()) -> str:
         cls = type(self.ref())
@@ -254,8 +255,8 @@ class DescribedHead(ModelHead):
 
     def _is_answering(self) -> bool:
         """Whether other threads or tasks have calls on their way. Of one that failed, nobody tells."""
-        here = _here()
-        return any(one is not here and is_calling(one) for one in list(self._flights.values()))
+        here, senders = _here(), [one() for one in self._flights.valuerefs()]  # a list at once: threads add
+        return any(one is not None and one is not here and is_calling(one) for one in senders)
 
     def _note_changes(self) -> None:
         code = code_of(type(self.ref()))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -156,6 +159,26 @@ class Failing(Counting):
         if self.is_broken:
             raise ConnectionError
         return f"{super().say()} {self.calls}"
+
+
+def test_nothing_is_kept_of_an_async_call_that_failed() -> None:
+    class Failing(Own):
+        def held(self) -> Any:
+            raise failures[-1]
+
+    class Failure(Exception):
+        pass
+
+    async def ask_in_vain() -> None:
+        failures.append(Failure())
+        await asyncio.gather(asyncio.create_task(model.ainvoke("Hi")), return_exceptions=True)
+
+    failures: list[Failure] = []
+    model = Failing()
+    asyncio.run(ask_in_vain())
+    seen = weakref.ref(failures.pop())
+    gc.collect()
+    assert seen() is None
 
 
 def test_what_is_changed_after_a_call_failed_in_another_thread_counts() -> None:
