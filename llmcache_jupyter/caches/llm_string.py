@@ -52,9 +52,9 @@ NAMED_SECRETS = tuple(
 @lru_cache(maxsize=1024)
 def model_name(llm_string: str) -> str | None:
     """The model's name, or None where the configuration does not tell it."""
-    head, tail = _halves(llm_string)
-    told = {name: value for name, value in _model_fields(head).items() if isinstance(value, str)}
-    told |= {name: value for name, value in _PAIR.findall(tail) if name in _MODEL_NAMES}
+    model, end = serialised_model(llm_string)
+    told = {name: value for name, value in _fields(model).items() if isinstance(value, str)}
+    told |= {name: value for name, value in _PAIR.findall(llm_string, end) if name in _MODEL_NAMES}
     return next((told[name] for name in _MODEL_NAMES if told.get(name)), None)
 
 
@@ -67,9 +67,20 @@ def parameters(llm_string: str) -> dict[str, str]:
 
 def configuration(llm_string: str) -> dict[str, Any]:
     """The model's parameters and the call's, by name. An object is the text that stands for it."""
-    head, tail = _halves(llm_string)
-    model, call = _model_fields(head), _pairs(tail) if tail else {}
-    return model | {name: value for name, value in call.items() if value is not None or name not in model}
+    model, end = serialised_model(llm_string)
+    fields, arguments = _fields(model), llm_string[end:].removeprefix("---")
+    call = _pairs(arguments) if arguments else {}
+    return fields | {name: value for name, value in call.items() if value is not None or name not in fields}
+
+
+def serialised_model(llm_string: str) -> tuple[dict[str, Any], int]:
+    """The model that an llm_string begins with, and where its text ends; {} where it begins with none."""
+    if not llm_string.startswith("{"):
+        return {}, 0
+    try:
+        return json.JSONDecoder().raw_decode(llm_string)
+    except (ValueError, RecursionError):
+        return {}, len(llm_string)
 
 
 def _pairs(tail: str) -> dict[str, Any]:
@@ -110,20 +121,9 @@ def _redact_named(match: re.Match[str]) -> str:
     return f"{quote}{name}{quote}{between}{value_quote}{REDACTED}{value_quote}"
 
 
-def _halves(llm_string: str) -> tuple[str, str]:
-    if llm_string.startswith("{"):
-        head, _, tail = llm_string.rpartition("---[")
-        return (head, "[" + tail) if head else (llm_string, "")
-    return "", llm_string
-
-
-def _model_fields(head: str) -> dict[str, Any]:
-    try:
-        model = json.loads(head) if head else {}
-    except (ValueError, RecursionError):
-        return {}
-    fields = model.get("kwargs") if isinstance(model, dict) else None
-    return dict(fields) if isinstance(fields, dict) else {}
+def _fields(model: dict[str, Any]) -> dict[str, Any]:
+    fields = model.get("kwargs")
+    return fields if isinstance(fields, dict) else {}
 
 
 def _shown(name: str, value: Any) -> str:

@@ -14,7 +14,6 @@ LangChain's llm_string tells some models apart badly, so that they would get eac
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 from collections import OrderedDict
@@ -24,6 +23,7 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from llmcache_jupyter.caches.llm_string import serialised_model
 from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.clients.langchain_model import Asking, is_model, is_serialisable
 from llmcache_jupyter.session.description import class_name
@@ -165,15 +165,12 @@ def identifies_nothing(llm_string: str, arguments: Mapping[str, Any]) -> bool:
 
 def changed_fields(old: str, new: str) -> list[str]:
     """The names of the fields in which two serialised models differ."""
-    before, after = (json.JSONDecoder().raw_decode(text)[0].get("kwargs", {}) for text in (old, new))
+    before, after = (serialised_model(text)[0].get("kwargs", {}) for text in (old, new))
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 @lru_cache(maxsize=256)
 def end_of_head(llm_string: str) -> int:
     """Where the serialised model of an llm_string ends, and its list of arguments begins."""
-    try:
-        end = json.JSONDecoder().raw_decode(llm_string)[1]
-    except ValueError:
-        return len(llm_string)
+    _, end = serialised_model(llm_string)
     return end + len("---") if llm_string.startswith("---", end) else end

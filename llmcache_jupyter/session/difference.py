@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmcache_jupyter.caches import Key
-from llmcache_jupyter.caches.llm_string import SECRET_NAME, configuration, redact
+from llmcache_jupyter.caches.llm_string import SECRET_NAME, configuration, redact, serialised_model
 from llmcache_jupyter.caches.prompt import Message, messages, serialised_chat
 from llmcache_jupyter.session.schema import schema_of
 
@@ -109,14 +109,10 @@ _SPECIAL = {
 
 def _named(llm_string: str) -> dict[str, Any]:
     named = {_NAMES.get(name, name): value for name, value in configuration(llm_string).items()}
-    if llm_string.startswith('{"'):
-        try:
-            model, _ = json.JSONDecoder().raw_decode(llm_string)
-        except (ValueError, RecursionError):
-            return named
-        named |= {shown: model[name] for name, shown in _HEADS.items() if name in model}
-        if isinstance(named.get("class"), list):
-            named["class"] = named["class"][-1]
+    model, _ = serialised_model(llm_string)
+    named |= {shown: model[name] for name, shown in _HEADS.items() if name in model}
+    if isinstance(named.get("class"), list):
+        named["class"] = named["class"][-1]
     return {name: value for name, value in named.items() if value is not None}
 
 

@@ -36,7 +36,7 @@ from llmcache_jupyter.caches.credentials import (
     without_callers,
     without_credentials,
 )
-from llmcache_jupyter.caches.llm_string import redact
+from llmcache_jupyter.caches.llm_string import redact, serialised_model
 from llmcache_jupyter.clients.langchain import class_being_sent
 from llmcache_jupyter.session.schema import schema_digest
 
@@ -114,7 +114,7 @@ def _without_caller_and_secrets(llm_string: str) -> str:
 def _without_caller(llm_string: str) -> str:
     """A model that LangChain serialised, without what is said about who calls it and how patiently."""
     try:
-        model, end = json.JSONDecoder().raw_decode(llm_string)
+        model, end = serialised_model(llm_string)
         fields = model["kwargs"]
         is_described = model.get("type") == "described"
         # what the user's own class calls a key may be one of music

@@ -10,7 +10,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from llmcache_jupyter.caches.llm_string import REDACTED, model_name, parameters, redact
+from llmcache_jupyter.caches.llm_string import REDACTED, configuration, model_name, parameters, redact
 from tests.caches.contract import TRICKY
 
 KEY = "sk-proj-abcdefghijklmnop"
@@ -54,6 +54,14 @@ def test_a_real_clients_name_and_parameters() -> None:
     assert KEY not in str(shown)
     assert "pw" not in str(shown)
     assert model_name(FakeListChatModel(responses=[""])._get_llm_string()) is not None
+
+
+def test_a_tools_description_may_hold_anything() -> None:
+    model = json.dumps({"kwargs": {"model": "m"}})
+    tools = [{"name": "f", "description": "Notes ---[see] the docs"}]
+    llm_string = f"{model}---{[('stop', None), ('tools', tools)]}"
+    assert model_name(llm_string) == "m"
+    assert configuration(llm_string)["tools"] == tools
 
 
 def test_parameters_of_both_forms() -> None:
