@@ -19,7 +19,7 @@ from llmcache_jupyter.errors import (
 )
 from llmcache_jupyter.session.cache import SessionCache
 from llmcache_jupyter.session.duration import seconds
-from llmcache_jupyter.session.events import Cleared, Removal
+from llmcache_jupyter.session.events import Removal
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class Browsing:
         if model is None and older_than is None:
             count = self._ask("count its entries", self._backend.__len__)
             self._ask("clear", self._backend.clear)
-            self.cache.events.emit(Cleared(self._clock(), count))
+            self.cache.removed(count)
             return count
         before = None if older_than is None else self._clock() - seconds(older_than)
         page = self.entries(Query(model=model, stored_before=before, limit=None))
@@ -167,5 +167,5 @@ class Browsing:
 
     def _remove(self, ids: list[str], why: Removal) -> int:
         count = self._ask("delete entries", lambda: self._backend.delete(ids))
-        self.cache.events.emit(Cleared(self._clock(), count, why, frozenset(ids)))
+        self.cache.removed(count, why, frozenset(ids))
         return count

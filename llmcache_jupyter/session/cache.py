@@ -24,7 +24,17 @@ from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.clients.langchain_model import Asking, asking
 from llmcache_jupyter.errors import CacheWarning, EncodingError, LLMCacheError
 from llmcache_jupyter.session.asking import AskingModels
-from llmcache_jupyter.session.events import Cleared, Events, Failed, Hit, Miss, MissReason, Stored, logger
+from llmcache_jupyter.session.events import (
+    Cleared,
+    Events,
+    Failed,
+    Hit,
+    Miss,
+    MissReason,
+    Removal,
+    Stored,
+    logger,
+)
 from llmcache_jupyter.session.isolation import Copies, storable
 from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
@@ -165,6 +175,11 @@ class SessionCache(BaseCache):
         count = await self._aguarded("clear", run_in_executor, len, self.backend)
         await self._aguarded("clear", partial(self.backend.aclear, **kwargs))
         self._cleared(count)
+
+    def removed(self, count: int | None, why: Removal = "cleared", ids: frozenset[str] | None = None) -> None:
+        """Tell that entries were removed, as `Cleared` does, and hold on to none of their answers."""
+        self._copies.forget()
+        self.events.emit(Cleared(self._clock(), count, why, ids))
 
     def bypassed(self, model: Any, prompt: str, bypass: Bypass) -> None:
         """Note that this model is about to be called past the cache.
@@ -318,10 +333,9 @@ class SessionCache(BaseCache):
             )
 
     def _cleared(self, count: int | None) -> None:
-        self._copies.forget()
         # a wish, not a call: nobody may ever ask again, so a failure is not remembered
         if self._failing.pop("clear", None) is None:
-            self.events.emit(Cleared(self._clock(), count))
+            self.removed(count)
 
     def _guarded(self, operation: str, run: Callable[[Unpack[Ts]], T], *args: *Ts) -> T | None:
         try:

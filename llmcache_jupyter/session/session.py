@@ -17,7 +17,7 @@ from llmcache_jupyter.errors import CacheMissError, EntryNotFoundError, StoreErr
 from llmcache_jupyter.session import recording
 from llmcache_jupyter.session.browsing import Browsing
 from llmcache_jupyter.session.cache import SessionCache
-from llmcache_jupyter.session.events import CALL_EVENTS, Cleared, Event, Miss, Switched
+from llmcache_jupyter.session.events import CALL_EVENTS, Event, Miss, Switched
 from llmcache_jupyter.session.explain import Explanation, explain, missed_call, no_miss, of_an_entry
 from llmcache_jupyter.session.progress import Progress, quietly
 from llmcache_jupyter.session.recording import Loaded, Recording, Saved
@@ -353,7 +353,7 @@ class Session(Browsing):
 
     def _tell_switched(self, dropped: int = 0) -> None:
         if dropped:
-            self.cache.events.emit(Cleared(self._clock(), dropped, "evicted"))
+            self.cache.removed(dropped, "evicted")
         self.cache.events.emit(Switched(self._clock()))
 
     def _note_call(self, event: Event) -> None:

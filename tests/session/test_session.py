@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,7 +16,7 @@ from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tracers import context  # noqa: F401 (else a session waits for its import)
 
-from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches import Generation, Query
 from llmcache_jupyter.errors import (
     BackendError,
     CacheInactiveError,
@@ -269,6 +271,24 @@ class TestRemoving:
         assert filled.clear(**which) == 4 - len(left)
         assert prompts(filled) == left
         assert [event.count for event in told if isinstance(event, Cleared)] == [4 - len(left)]
+
+    @pytest.mark.parametrize("way", ["clear", "clear of one model", "delete"])
+    def test_the_kernel_holds_on_to_nothing_of_it(self, session: Session, way: str) -> None:
+        class Answer(Generation):
+            pass
+
+        session.activate()
+        session.cache.update("p", X, [Answer("secret")])
+        assert session.cache.lookup("p", X)
+        (entry,) = session.entries().entries
+        held, id_ = weakref.ref(entry.generations[0]), entry.id
+        del entry
+        if way == "delete":
+            session.delete(id_)
+        else:
+            session.clear(model="x" if way == "clear of one model" else None)
+        gc.collect()
+        assert held() is None
 
     def test_clear_with_a_mistake(self, filled: Session) -> None:
         with pytest.raises(InvalidSettingError):
