@@ -40,9 +40,7 @@ class Backfill:
         if not self._guard.allows():
             return 0
         with self._guard:
-            evicted = self._put(entry)
-            self._catch_up(entry.key)
-            return evicted
+            return self._put_current(entry)
         self._front.note_failed(entry)
         return 0
 
@@ -71,7 +69,7 @@ class Backfill:
             try:
                 evicted = self._slow.put_all(entries)
             except EncodingError:  # of which?
-                return sum(map(self.write, entries))
+                return sum(map(self._put_current, entries))
             for entry in entries:
                 self._front.note_written(entry)
                 self._catch_up(entry.key)
@@ -90,7 +88,7 @@ class Backfill:
 
     def write_waiting(self, most: float = float("inf")) -> None:
         """Write what waits, some at once and so many times, as long as `slow` takes it."""
-        while most > 0 and self._guard.allows() and self._write_some():
+        while most > 0 and self._front.waiting() and self._guard.allows() and self._write_some():
             most -= 1
 
     def close(self) -> None:
@@ -166,6 +164,12 @@ class Backfill:
         told = f"one answer could not be written, though others could ({error}): it stays in memory"
         self._cannot_write(entry, EncodingError(told))
         return True
+
+    def _put_current(self, entry: Entry) -> int:
+        """Write an entry that is claimed, and what came under its key meanwhile."""
+        evicted = self._put(entry)
+        self._catch_up(entry.key)
+        return evicted
 
     def _put(self, entry: Entry) -> int:
         try:

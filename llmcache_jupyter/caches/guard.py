@@ -17,7 +17,7 @@ OnRecovery = Callable[[Operation], None]
 class Guard:
     """`with guard:` swallows a failure of what is asked, tells of it, and of its end.
 
-    - `also`: the breaker of something else that is not asked either, then.
+    - `unless`: while this one pauses, it is not asked either.
     """
 
     def __init__(
@@ -26,14 +26,17 @@ class Guard:
         breaker: Breaker,
         on_failure: OnFailure | None,
         on_recovery: OnRecovery | None,
-        also: Breaker | None = None,
+        unless: Breaker | None = None,
     ) -> None:
         self.breaker = breaker
-        self.allows = breaker.allows
         self._operation = operation
         self._on_failure = on_failure
         self._on_recovery = on_recovery
-        self._also = also
+        self._unless = unless
+
+    def allows(self) -> bool:
+        """Whether to ask now. Who is allowed to does so within the guard."""
+        return not (self._unless and self._unless.remaining) and self.breaker.allows()
 
     def __enter__(self) -> None:
         pass
@@ -55,8 +58,6 @@ class Guard:
         if is_news:
             self.tell(error)  # first: who sees the breaker open and finds that it works, tells after this
         self.breaker.failed()
-        if self._also is not None:
-            self._also.failed()
 
     def tell(self, error: Exception) -> None:
         """Tell of an error."""

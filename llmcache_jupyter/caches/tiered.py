@@ -51,9 +51,9 @@ class TieredCache(LimitedCache):
         self.slow = slow
         self._fast = fast
         self._front = Front(fast)
-        self._writes = Guard("write", Breaker(timer), on_failure, on_recovery)
+        self._reads = Guard("read", Breaker(timer), on_failure, on_recovery)
         # a store that cannot be read is not worth the wait for a write
-        self._reads = Guard("read", Breaker(timer), on_failure, on_recovery, also=self._writes.breaker)
+        self._writes = Guard("write", Breaker(timer), on_failure, on_recovery, unless=self._reads.breaker)
         self._backfill = Backfill(self._front, slow, self._writes, background=background)
         self._finish = Finish(self, self._backfill.close)
         self.shared = slow.shared
@@ -189,7 +189,7 @@ class TieredCache(LimitedCache):
             self._backfill.wake()
             if self._front.has_alone(key):
                 return False
-        return not self._writes.breaker.is_open
+        return not (self._writes.breaker.is_open or self._reads.breaker.is_open)
 
     def delete(self, ids: Iterable[str]) -> int:
         ids = set(ids)

@@ -244,12 +244,46 @@ class TestFailing:
         tiered.put(entry())
         assert "put" not in slow.asked
 
+    def test_hits_are_counted_again_when_it_is_read_again(
+        self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
+    ) -> None:
+        tiered.put(entry())
+        for slow.broken in ({"get"}, set()):
+            timer.advance(100)
+            tiered.get(entry("another").key)
+            tiered.touch(entry().key)
+        assert slow.entries().entries[0].hits == 1
+
+    def test_looking_takes_no_try_from_what_is_stored(
+        self, tiered: TieredCache, slow: FailingCache, timer: FakeClock
+    ) -> None:
+        slow.broken = {"put"}
+        tiered.put(entry("one"))
+        slow.broken = set()
+        tiered.delete([entry("one").id])
+        timer.advance(100)
+        len(tiered)
+        tiered.put(entry("two"))
+        assert texts(slow.entries().entries) == ["two"]
+
     def test_a_store_that_cannot_be_written_is_read(self, tiered: TieredCache, slow: FailingCache) -> None:
         slow.put(entry("there"))
         slow.broken = {"put"}
         tiered.put(entry("new"))
         assert tiered.get(entry("there").key) == entry("there")
         assert tiered.get(entry("new").key) == entry("new")
+
+
+    def test_that_one_of_many_cannot_be_written_shows_not_that_others_could(
+        self, tiered: TieredCache, slow: FailingCache, told: Told
+    ) -> None:
+        def put(one: Entry) -> int:
+            raise EncodingError("too long") if one.key[0] == "long" else OSError("disk full")
+
+        slow.put = put  # type: ignore[method-assign]
+        tiered.put_all([entry("long"), entry("short")])
+        assert [str(error) for _, error in told.failures] == ["too long", "disk full"]
+        assert (told.recoveries, tiered.waiting, tiered.retry_in) == ([], 1, 1.0)
 
 
 class TestWaiting:
