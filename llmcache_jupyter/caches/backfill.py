@@ -82,9 +82,8 @@ class Backfill:
             self.write_waiting(most=1)
         elif self._thread is None or not self._thread.is_alive():
             self._is_closed = False
-            thread = threading.Thread(target=self._follow, name="llmcache-backfill", daemon=True)
-            thread.start()
-            self._thread = thread
+            self._thread = threading.Thread(target=self._follow, name="llmcache-backfill", daemon=True)
+            self._thread.start()
 
     def write_waiting(self, most: float = float("inf")) -> None:
         """Write what waits, some at once and so many times, as long as `slow` takes it."""
@@ -118,6 +117,9 @@ class Backfill:
         while self._front.waiting() and not self._is_closed:
             time.sleep(_PAUSE)
             self.write_waiting()
+        self._thread = None
+        if self._front.waiting() and not self._is_closed:  # who stored it found this thread alive
+            self.wake()
 
     def _write_some(self, *, is_told: bool = False) -> bool:
         """Write some of what waits. Returns whether to go on.

@@ -16,6 +16,7 @@ from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.codec import encode
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from llmcache_jupyter.caches.sqlite.connections import Connections
+from llmcache_jupyter.caches.sqlite.inbox import Clerk
 from llmcache_jupyter.caches.sqlite.opening import HURRIED
 from llmcache_jupyter.caches.sqlite.rows import COLUMNS, row_of
 from llmcache_jupyter.caches.sqlite.schema import MIGRATIONS, prepare
@@ -186,6 +187,23 @@ class TestClerk:
 
         wait_until(is_filing)
         assert cache.entries(ALL).total == arrived
+
+    def test_what_arrives_while_the_last_is_filed_is_filed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Office:
+            filed = 0
+
+            def file(self) -> bool:
+                self.filed += 1
+                if self.filed == 1:
+                    clerk.arrived()
+                return False
+
+        monkeypatch.setattr("llmcache_jupyter.caches.sqlite.inbox._QUIET", 0.01)
+        office = Office()
+        clerk = Clerk(office.file)
+        clerk.arrived()
+        wait_until(lambda: office.filed == 2, patience=5)
+        clerk.close()
 
     def test_closing_leaves_no_thread(self, cache: SQLiteCache, path: Path) -> None:
         before = clerks()

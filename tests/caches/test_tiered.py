@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -273,7 +274,6 @@ class TestFailing:
         assert tiered.get(entry("there").key) == entry("there")
         assert tiered.get(entry("new").key) == entry("new")
 
-
     def test_that_one_of_many_cannot_be_written_shows_not_that_others_could(
         self, tiered: TieredCache, slow: FailingCache, told: Told
     ) -> None:
@@ -330,6 +330,26 @@ class TestWaiting:
         slow.broken = set()
         wait_until(lambda: slow.get(entry().key) == entry())
         assert (cache.waiting, cache.retry_in) == (0, None)
+
+    def test_one_that_is_stored_as_the_thread_ends_is_written(
+        self, slow: FailingCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cache = TieredCache(InMemoryCache(), slow, timer=lambda: 100 * time.monotonic())
+        waiting, late = cache._front.waiting, [entry("late")]
+
+        def nothing_waits_any_more() -> list[Key]:
+            found = waiting()
+            if not found and late and sys._getframe(1).f_code.co_name == "_follow":
+                slow.broken = {"put"}
+                cache.put(late.pop())
+                slow.broken = set()
+            return found
+
+        monkeypatch.setattr(cache._front, "waiting", nothing_waits_any_more)
+        slow.broken = {"put"}
+        cache.put(entry())
+        slow.broken = set()
+        wait_until(lambda: len(slow) == 2, patience=5)
 
     def test_closing_writes_them_whatever_the_pause(self, tiered: TieredCache, slow: FailingCache) -> None:
         slow.broken = {"put"}

@@ -84,12 +84,13 @@ class Clerk:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._waiting < _TOO_MANY and (left := self._last + _QUIET - time.monotonic()) > 0:
-            if self._closing.wait(min(left, _LOOK_AGAIN)):
-                return
-        self._waiting = 0
-        while self._file_some() and not self._closing.wait(_PAUSE):
-            pass
+        while self._waiting:  # again: some may arrive while the last is filed
+            while self._waiting < _TOO_MANY and (left := self._last + _QUIET - time.monotonic()) > 0:
+                if self._closing.wait(min(left, _LOOK_AGAIN)):
+                    return
+            self._waiting = 0
+            while self._file_some() and not self._closing.wait(_PAUSE):
+                pass
 
     def _file_some(self) -> bool:
         file = self._file()
