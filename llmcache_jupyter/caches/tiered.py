@@ -209,7 +209,7 @@ class TieredCache(LimitedCache):
     def entries(self, query: Query = Query()) -> Page:
         self._backfill.write_waiting()
         removed = self._front.removed
-        alone = list(filter(matcher(query), self.alone()))
+        alone = self.alone()
         if self._reads.allows():
             with self._reads:
                 page = self._merged(query, alone) if alone else self.slow.entries(query)
@@ -229,7 +229,7 @@ class TieredCache(LimitedCache):
         if self._reads.allows():
             with self._reads:
                 counts = Counter(self.slow.models())
-                counts.update(entry.model for entry in self.alone())
+                counts.update(entry.model for entry in self._new())
                 return dict(counts.most_common())
         return self._fast.models()
 
@@ -237,7 +237,7 @@ class TieredCache(LimitedCache):
         if self._reads.allows():
             with self._reads:
                 yield from self.slow.keys()
-                yield from (entry.key for entry in self.alone())
+                yield from (entry.key for entry in self._new())
                 return
         yield from self._fast.keys()
 
@@ -260,7 +260,7 @@ class TieredCache(LimitedCache):
         self._backfill.write_waiting()
         if self._reads.allows():
             with self._reads:
-                return len(self.slow) + len(self.alone())
+                return len(self.slow) + len(self._new())
         return len(self._fast)
 
     def alone(self) -> list[Entry]:
@@ -268,19 +268,27 @@ class TieredCache(LimitedCache):
         return self._front.alone()
 
     def _merged(self, query: Query, alone: list[Entry]) -> Page:
-        """The page of `slow` with the entries of `fast` alone in their places.
+        """The page of `slow` with the entries of `fast` alone in their places, without those they replace.
 
-        - At most `len(alone)` of them come before the page: so many more of `slow` are read ahead of it.
+        - At most `len(found)` of them come before the page: so many more of `slow` are read ahead of it.
         """
-        start = max(0, query.offset - len(alone))
+        matches, replaced = matcher(query), self.slow.by_id(entry.id for entry in alone)
+        found = list(filter(matches, alone))
+        start = 0 if replaced else max(0, query.offset - len(found))
         ahead = query.offset - start
-        limit = None if query.limit is None else query.limit + ahead
+        limit = None if query.limit is None else query.limit + ahead + len(replaced)
         page = self.slow.entries(replace(query, offset=start, limit=limit))
         keys = {entry.key for entry in alone}
-        both = [entry for entry in page.entries if entry.key not in keys] + alone
+        both = [entry for entry in page.entries if entry.key not in keys] + found
         ordered = select(both, Query(sort=query.sort, descending=query.descending, limit=None)).entries
         end = None if query.limit is None else ahead + query.limit
-        return Page(ordered[ahead:end], page.total + len(alone))
+        return Page(ordered[ahead:end], page.total - sum(map(matches, replaced.values())) + len(found))
+
+    def _new(self) -> list[Entry]:
+        """The entries of `fast` alone that replace none of `slow`."""
+        alone = self.alone()
+        there = self.slow.stored_when(entry.key for entry in alone) if alone else {}
+        return [entry for entry in alone if entry.key not in there]
 
 
 def _without(page: Page, keys: Container[Key]) -> Page:

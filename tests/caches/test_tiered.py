@@ -277,13 +277,28 @@ class TestFailing:
     def test_that_one_of_many_cannot_be_written_shows_not_that_others_could(
         self, tiered: TieredCache, slow: FailingCache, told: Told
     ) -> None:
-        def put(one: Entry) -> int:
-            raise EncodingError("too long") if one.key[0] == "long" else OSError("disk full")
+        def refuse(one: Entry) -> bool:
+            slow.error = EncodingError("too long") if one.key[0] == "long" else OSError("disk full")
+            return True
 
-        slow.put = put  # type: ignore[method-assign]
+        slow.refuses = refuse
         tiered.put_all([entry("long"), entry("short")])
         assert [str(error) for _, error in told.failures] == ["too long", "disk full"]
         assert (told.recoveries, tiered.waiting, tiered.retry_in) == ([], 1, 1.0)
+
+    def test_what_was_asked_anew_and_cannot_be_written_is_counted_once(
+        self, tiered: TieredCache, slow: FailingCache
+    ) -> None:
+        for number in range(3):
+            tiered.put(entry(str(number), stored=float(number)))
+        slow.broken = {"put"}
+        tiered.put(entry("0", text="anew", stored=9.0))
+        tiered.put(entry("3", stored=3.0))
+        pages = [tiered.entries(Query(limit=2, offset=offset)) for offset in (0, 2)]
+        assert [texts(page.entries) for page in pages] == [["0", "3"], ["2", "1"]]
+        assert {page.total for page in pages} == {len(tiered), tiered.models()["m"]} == {4}
+        assert sorted(key[0] for key in tiered.keys()) == ["0", "1", "2", "3"]  # noqa: SIM118 (a method)
+        assert [tiered.entries(Query(text=text)).total for text in ("anew", "an answer")] == [1, 3]
 
 
 class TestWaiting:
