@@ -277,7 +277,9 @@ class TestHostile:
         found = {one.prompt: one.generations for one in cache.entries().entries}
         assert found == {"good": answer(), "bad": []}
 
-    @pytest.mark.parametrize("value", [b"nan", b"-1", b"1e999", b"\xff", b"x" * 40, b"9" * 40])
+    @pytest.mark.parametrize(
+        "value", [b"nan", b"-1", b"1e999", b"\xff", b"x" * 40, b"9" * 40, b"253402300799.0"]
+    )
     def test_figures_that_cannot_be_are_unknown(
         self, cache: RedisCache, server: RedisServer, value: bytes
     ) -> None:

@@ -37,6 +37,7 @@ PLANTED = {
     "configurations no text": "UPDATE llm_strings SET text = 5, model = x'00ff'",
     "model no text": "UPDATE entries SET model = x'00ff'",
     "numbers infinite": "UPDATE entries SET stored = 9e999, took = -9e999, last_used = 9e999",
+    "numbers of the last hours": "UPDATE entries SET stored = 253402300799.0, last_used = 253402300799.0",
     "numbers negative": "UPDATE entries SET stored = -1, took = -1, tokens = -1, hits = -5, last_used = -1",
     "numbers huge": "UPDATE entries SET stored = 1e308, took = 1e308, tokens = 1 << 62, hits = ~(1 << 63)",
     "numbers none": "UPDATE entries SET stored = 'a', took = x'', tokens = 'a', hits = 'a', last_used = ''",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from llmcache_jupyter.caches.codec import decode, encode
 from llmcache_jupyter.caches.entry import Entry, Key
+from llmcache_jupyter.caches.field import seconds, shown, to_bytes
 from llmcache_jupyter.errors import DecodingError
 
 FIELDS = (
     "prompt", "llm_string", "generations", "sent", "stored", "took", "tokens", "cell", "hits", "last_used",
 )  # fmt: skip
-_LATEST = 253_402_300_799.0  # the last second that a date can be
 
 
 def hash_of(entry: Entry) -> dict[str, bytes]:
@@ -46,12 +45,12 @@ def entry_of(key: Key, values: Sequence[bytes | None]) -> Entry:
     """
     if values[2] is None:
         raise DecodingError("it holds no answer")
-    return _entry(key, decode(_text(values[2]) or ""), values)
+    return _entry(key, decode(shown(values[2])), values)
 
 
 def listed(values: Sequence[bytes | None]) -> Entry:
     """The entry that `FIELDS` of a hash make; without generations where these cannot be read."""
-    key = (_text(values[0]) or "", _text(values[1]) or "")
+    key = (shown(values[0]), shown(values[1]))
     try:
         return entry_of(key, values)
     except DecodingError:
@@ -61,15 +60,9 @@ def listed(values: Sequence[bytes | None]) -> Entry:
 def moment(value: bytes | None) -> float | None:
     """A time that a field tells, or None."""
     try:
-        number = float(value) if value is not None else math.nan
+        return None if value is None else seconds(float(value))
     except ValueError:
         return None
-    return number if 0 <= number <= _LATEST else None
-
-
-def to_bytes(text: str) -> bytes:
-    """The text so that it comes back the same, lone surrogates included."""
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _entry(key: Key, generations: list[Any], values: Sequence[bytes | None]) -> Entry:
@@ -78,22 +71,13 @@ def _entry(key: Key, generations: list[Any], values: Sequence[bytes | None]) -> 
         key,
         generations,
         moment(stored) or 0.0,
-        sent=_text(sent),
+        sent=None if sent is None else shown(sent),
         took=moment(took),
         tokens=_count(tokens),
-        cell=_text(cell),
+        cell=None if cell is None else shown(cell),
         hits=_count(hits) or 0,
         last_used=moment(last_used),
     )
-
-
-def _text(value: bytes | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        return value.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return value.decode("utf-8", "replace")
 
 
 def _count(value: bytes | None) -> int | None:

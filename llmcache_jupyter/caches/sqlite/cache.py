@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from llmcache_jupyter.caches.base import run_in_executor
 from llmcache_jupyter.caches.entry import Entry, Key, Page, Query, key_digest
+from llmcache_jupyter.caches.field import seconds, shown
 from llmcache_jupyter.caches.finish import Finish
 from llmcache_jupyter.caches.limits import LimitedCache, Policy, checked_limits
 from llmcache_jupyter.caches.sqlite.arrivals import Arrivals
@@ -36,8 +37,6 @@ from llmcache_jupyter.caches.sqlite.rows import (
     generations_of,
     keys_after,
     row_of,
-    seconds,
-    shown,
     stored_of,
 )
 from llmcache_jupyter.caches.sqlite.schema import prepare

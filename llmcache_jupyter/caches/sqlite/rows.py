@@ -13,11 +13,11 @@ from typing import Any
 
 from llmcache_jupyter.caches.codec import MAX_LENGTH, decode, encode
 from llmcache_jupyter.caches.entry import Entry, Key
+from llmcache_jupyter.caches.field import seconds, shown, to_bytes
 from llmcache_jupyter.caches.generation import answer_text
 from llmcache_jupyter.errors import DecodingError, EncodingError
 
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-LATEST = 253_402_300_799.0  # the last second that a date can be
 _AT_ONCE = 500
 _LONG = {
     "prompt": "a prompt",
@@ -143,21 +143,6 @@ class _LLMStrings(dict[Any, str]):
         return self[llm]
 
 
-def shown(value: Any) -> str:
-    """What a row holds in place of text, as text."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:
-            return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
-
-
-def to_bytes(text: str) -> bytes:
-    """The text as it is kept when it must come back the same."""
-    return text.encode("utf-8", "surrogatepass")
-
-
 def to_text(text: str) -> str:
     """The text as it is kept when it is to be searched or sorted."""
     return text if text.isascii() and "\0" not in text else _NOT_TEXT.sub("\ufffd", text)
@@ -172,11 +157,6 @@ def _listed(key: Key, row: Sequence[Any]) -> Entry:
 
 def _optional_text(text: str | None) -> str | None:
     return None if text is None else to_text(text)
-
-
-def seconds(value: Any) -> float | None:
-    """A moment, if the value can be one, in seconds since the epoch."""
-    return value if isinstance(value, float) and 0 <= value <= LATEST else None
 
 
 def _integer(value: Any) -> int | None:

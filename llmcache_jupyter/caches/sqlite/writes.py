@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from llmcache_jupyter.caches.field import LATEST, shown, to_bytes
 from llmcache_jupyter.caches.limits import Limits
 from llmcache_jupyter.caches.prompt import prompt_text
 from llmcache_jupyter.caches.sqlite.inbox import take
 from llmcache_jupyter.caches.sqlite.query import count, indexed_up_to
-from llmcache_jupyter.caches.sqlite.rows import LATEST, shown, to_bytes, to_text
+from llmcache_jupyter.caches.sqlite.rows import to_text
 from llmcache_jupyter.caches.uses import Use
 
 # So many entries are put into the index of trigrams at once. Until then a search reads them one by one.
