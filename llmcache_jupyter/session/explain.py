@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from llmcache_jupyter.caches import Entry, EntryCache, Key
 from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.llm_string import model_name
-from llmcache_jupyter.caches.prompt import asked
+from llmcache_jupyter.caches.prompt import asked, messages
 from llmcache_jupyter.errors import EntryNotFoundError
-from llmcache_jupyter.session.difference import Difference, differences
+from llmcache_jupyter.session.difference import Difference, common_prefix, differences
 from llmcache_jupyter.session.fate import clock
 from llmcache_jupyter.session.missed import MissedCall
 
 _STEPS = 64
 _FINALISTS = 8
 _SAME_LLM_STRING, _SAME_MODEL = 0.3, 0.15
+_OTHER_PROMPT = 10  # settings that may change until a wholly other prompt, with the same ones, is nearer
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +92,29 @@ def _is_far(call: MissedCall, nearest: Key, backend: EntryCache) -> bool:
 
 def _nearest(call: MissedCall, backend: EntryCache) -> tuple[Key | None, list[Difference]]:
     """The stored key that is most like the call's, which was there when it missed; and what differs."""
-    best: tuple[tuple[int, float], Key, list[Difference]] | None = None
+    best: tuple[tuple[float, float], Key, list[Difference]] | None = None
     for likeness, key in _ranked(call.key, backend.keys()):
         entry = backend.get(key)
         if entry is None or entry.stored > call.at:
             continue
         found = differences(key, call.key)
-        if best is None or (len(found), -likeness) < best[0]:
-            best = (len(found), -likeness), key, found
+        distance = len(found) + _OTHER_PROMPT * (1 - _shared(key[0], call.key[0]))
+        if best is None or (distance, -likeness) < best[0]:
+            best = (distance, -likeness), key, found
     return (None, []) if best is None else best[1:]
+
+
+def _shared(one: str, other: str) -> float:
+    """How much of two prompts is the same, 0.5 to 1: of the words, or of beginning and end. Less is 0."""
+    if one == other:
+        return 1.0
+    texts = ["\n".join(message.text for message in messages(prompt)) for prompt in (one, other)]
+    words = [Counter(text.split()) for text in texts]
+    of_words = 2 * (words[0] & words[1]).total() / max(1, words[0].total() + words[1].total())
+    beginning = common_prefix(*texts)
+    end = common_prefix(*(text[beginning:][::-1] for text in texts))
+    shared = max(of_words, (beginning + end) / max(1, *map(len, texts)))
+    return shared if shared >= 0.5 else 0.0  # a few words in common say nothing
 
 
 def _ranked(wanted: Key, keys: Iterable[Key]) -> list[tuple[float, Key]]:

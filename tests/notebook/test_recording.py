@@ -187,7 +187,7 @@ class TestReplay:
             "Mode replay, and nothing is stored for this call of gpt: 'The capital of Peru?'. The nearest, "
             f"entry {nearest}, differs in 1 thing:\n"
             "  - the prompt differs at character 16\n"
-            "      stored: The capital of France?\n"
+            "      stored: The capital of Japan?\n"
             "      asked:  The capital of Peru?\n"
             "Nothing was sent. To record it, run the cell once with `%%llmcache on` as its first line (or "
             "`%llmcache on --mode on` for the session), with a key for the model. `%llmcache save FILE` then "

@@ -86,6 +86,28 @@ class TestTheNearest:
         ask(session, "Hi", OTHER)
         assert said(session.why())[0] == "model m -> n"
 
+    def test_settings_change_sooner_than_the_question(self, session: Session) -> None:
+        settings = [
+            f"[('max_tokens', {number}), ('model_name', 'm'), ('temperature', {number})]" for number in (1, 2)
+        ]
+        for llm_string in settings:
+            for question in ("What is the capital of France?", "How do I boil an egg?"):
+                ask(session, dumps([HumanMessage(question)]), llm_string)
+        assert said(session.why()) == ["max_tokens 1 -> 2", "temperature 1 -> 2"]
+
+    def test_a_word_of_a_long_prompt_changes_sooner_than_settings(self, session: Session) -> None:
+        context = "All that is known about the matter. " * 10
+        ask(session, f"On Monday. {context} What is it?", "[('a', 1), ('b', 1)]")
+        ask(session, f"On Friday. {context} What is this?", "[('a', 2), ('b', 2)]")
+        ask(session, f"On Monday. {context} What is it?", "[('a', 2), ('b', 2)]")
+        assert said(session.why()) == ["the prompt differs at character 4"]
+
+    def test_a_word_in_common_makes_no_question_nearer(self, session: Session) -> None:
+        ask(session, "What is the time?", WARM)
+        ask(session, "Add 1 and 2.")
+        ask(session, "Who is the king of Spain?")
+        assert said(session.why()) == ["the prompt differs at character 1"]
+
     def test_nothing_for_this_model(self, session: Session) -> None:
         ask(session, "Hi", LLM)
         ask(session, "Another question", OTHER)
