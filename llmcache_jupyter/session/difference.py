@@ -17,7 +17,6 @@ from llmcache_jupyter.session.schema import schema_of
 _BEFORE, _AFTER = 24, 48
 _SEEN = {ord(" "): "·", ord("\n"): "↵", ord("\t"): "→", ord("\r"): "␍"}
 _SHOWN = 80
-_MOST = 20
 _NAMES = {
     "model_name": "model",
     "model_id": "model",
@@ -229,8 +228,9 @@ def _of_prompts(old: str, new: str) -> Iterator[Difference]:
     last = _count_equal(was[first:][::-1], now[first:][::-1])
     ends = len(was) - last, len(now) - last
     paired = min(ends[0], ends[1]) - first
-    for at in range(first, first + min(paired, _MOST)):
-        yield _of_messages(at, (was[at], said_before[at]), (now[at], said_now[at]))
+    for at in range(first, first + paired):
+        if was[at] != now[at]:
+            yield _of_messages(at, (was[at], said_before[at]), (now[at], said_now[at]))
     yield from _one_sided(said_before, range(first + paired, ends[0]), "removed")
     yield from _one_sided(said_now, range(first + paired, ends[1]), "added")
 
@@ -241,13 +241,11 @@ def _count_equal(one: list[Any], other: list[Any]) -> int:
 
 
 def _one_sided(said: list[Message], places: range, verb: str) -> Iterator[Difference]:
-    for at in places[:_MOST]:
+    for at in places:
         field = f"message {at + 1}"
         text = _excerpt(redact(said[at].text), 0)
         old, new = (None, text) if verb == "added" else (text, None)
         yield Difference(field, old, new, f"{field} ({said[at].role}) was {verb}: {text!r}")
-    if len(places) > _MOST:
-        yield Difference("messages", None, None, f"{len(places) - _MOST} more messages were {verb}")
 
 
 def _of_messages(

@@ -176,6 +176,22 @@ class TestPrompts:
             "message 1 (system) was removed: 'Be brief.'"
         ]
 
+    def test_equal_messages_between_those_that_differ_are_not_told(self) -> None:
+        between: list[BaseMessage] = [HumanMessage("My name is Ann."), AIMessage("Hello, Ann.")]
+        old, new = (
+            [SystemMessage(f"Today is {day}."), *between, HumanMessage(f"Is it {day}?")]
+            for day in ("Monday", "Friday")
+        )
+        assert chat_words(old, new) == [
+            "message 1 (system) differs at character 10",
+            "message 4 (human) differs at character 7",
+        ]
+
+    def test_many_changed_messages_are_all_counted(self) -> None:
+        old: list[BaseMessage] = [HumanMessage(f"One {number}") for number in range(61)]
+        new: list[BaseMessage] = [HumanMessage(f"Two {number}") for number in range(61)]
+        assert len(chat_words(old, new)) == len(chat_words(old, new[:1])) == 61
+
     def test_what_is_no_text(self) -> None:
         call = {"name": "f", "args": {"x": 1}, "id": "1"}
         other = {"name": "f", "args": {"x": 1}, "id": "2"}
