@@ -45,7 +45,7 @@ class MissedCall:
 
 
 class _Seen(NamedTuple):
-    """An entry that was here: since when, when it was stored, and the file whose load left it out."""
+    """An entry that was here: when last seen, when stored, and the file whose load left it out."""
 
     at: float
     stored: float | None = None
@@ -134,9 +134,9 @@ class MissedCalls:
                 self._removals.append(event)
 
     def _see(self, entry: str, seen: _Seen) -> None:
-        earlier = self._last_seen.get(entry)
-        if seen.stored is not None or earlier is None or earlier.stored is None:
-            self._last_seen[entry] = seen
+        if seen.stored is None and (earlier := self._last_seen.get(entry)) is not None:
+            seen = _Seen(seen.at, earlier.stored)
+        self._last_seen[entry] = seen
         self._last_seen.move_to_end(entry)
         if len(self._last_seen) > _MAX_ENTRIES:
             self._last_seen.popitem(last=False)

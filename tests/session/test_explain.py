@@ -188,6 +188,14 @@ class TestItsFate:
         session.configure(maxsize=1)
         assert "was evicted (maxsize 1)" in self.again(session)
 
+    def test_a_hit_shows_that_it_was_not_among_what_was_evicted(self, session: Session) -> None:
+        for prompt in ("Ho", "Hi"):
+            ask(session, prompt)
+        session.configure(maxsize=1)
+        assert ask(session, "Hi")
+        session.cache.backend.clear()
+        assert "was gone" in self.again(session)
+
     def test_stored_again_since(self, session: Session) -> None:
         ask(session, "Hi")
         session.clear()
