@@ -290,7 +290,8 @@ class SessionCache(BaseCache):
     def _remember_miss(
         self, call: _Call, reason: MissReason, notes: tuple[str, ...], at: float
     ) -> MissedCall:
-        missed = MissedCall(call.id, call.key, call.sent, call.model, call.cell, at, reason, notes=notes)
+        told = (call.id, call.key, call.sent, call.model, call.cell, at, reason)
+        missed = MissedCall(*told, notes=notes, mode=call.mode)
         if reason == "failed":
             missed = replace(missed, error=self.failing)
         elif reason in ("absent", "replay"):

@@ -43,14 +43,19 @@ class Explanation:
 
 
 def explain(
-    call: MissedCall, backend: EntryCache, *, notes: Iterable[str] = (), removed: float | None = None
+    call: MissedCall,
+    backend: EntryCache,
+    *,
+    notes: Iterable[str] = (),
+    removed: float | None = None,
+    before: MissedCall | None = None,
 ) -> Explanation:
     """Why this call was not a hit, as far as the entries that are there now can tell.
 
-    - `removed`: when entries were removed since the call.
+    - `removed`: when entries were removed since the call. `before`: the same call, made before it.
     """
     stored = backend.get(call.key) is not None
-    reason = _own_reason(call)
+    reason = _own_reason(call) or (None if before is None else _made_before(before))
     if reason is not None:
         return Explanation(call, reason, stored_now=stored, notes=tuple(notes))
     nearest, found = _nearest(call, backend)
@@ -72,6 +77,15 @@ def _own_reason(call: MissedCall) -> str | None:
     if call.reason == "failed":
         return f"The store failed ({call.error or 'no details'}), so it could not answer."
     return None if call.fate is None else call.fate.in_words(call.at)
+
+
+def _made_before(call: MissedCall) -> str:
+    """What became of the same call before, of which no answer was seen in the store."""
+    made = f"The same call was made before, at {clock(call.at)}"
+    if call.mode in ("off", "readonly"):
+        return f"{made} (mode {call.mode}: its answer was not stored)."
+    without = "it failed, was stopped or still on its way, or the answer could not be stored"
+    return f"{made}. No answer of it had been stored yet: {without}."
 
 
 def _nothing(call: MissedCall, nearest: Key | None, removed: float | None) -> str:

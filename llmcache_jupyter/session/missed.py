@@ -10,6 +10,7 @@ from llmcache_jupyter.caches import Key
 from llmcache_jupyter.session.events import Cleared, Event, Events, Hit, MissReason, Stored
 from llmcache_jupyter.session.fate import Fate
 from llmcache_jupyter.session.recording import Recording
+from llmcache_jupyter.session.scope import Mode
 from llmcache_jupyter.views.format import count
 
 _MAX_CALLS = 200
@@ -25,6 +26,7 @@ class MissedCall:
     - `at`: when, in seconds since the epoch.
     - `reason`: as in the event `Miss`; `error` is the store's where that is "failed", and what to do where
       it is "unreachable".
+    - `mode`: what the session did with it.
     - `fate`: what had become of the entry that would have answered it; None where none was seen.
     - `notes`: traps that it holds.
     - `out_of_reach`: what could not be loaded or opened, where its entry may be; nothing where its fate is
@@ -42,6 +44,7 @@ class MissedCall:
     fate: Fate | None = None
     notes: tuple[str, ...] = ()
     out_of_reach: tuple[str, ...] = ()
+    mode: Mode = "on"
 
 
 class _Seen(NamedTuple):
@@ -70,6 +73,12 @@ class MissedCalls:
     def all(self) -> list[MissedCall]:
         """The missed calls, the latest first."""
         return list(self._calls)[::-1]
+
+    def sent_before(self, call: MissedCall) -> MissedCall | None:
+        """The latest identical call that missed before this one and was sent to its model, or None."""
+        calls = self.all()
+        earlier = calls[calls.index(call) + 1 :] if call in calls else []
+        return next((one for one in earlier if one.key == call.key and one.mode != "replay"), None)
 
     def fate(self, entry: str, now: float, *, maxsize: int | None, ttl: float | None) -> Fate | None:
         """What has become of the entry with this id, which is no longer there; None where none was seen."""

@@ -235,6 +235,41 @@ class TestItsFate:
         assert "was gone: it expired" in self.again(session)
 
 
+class TestTheSameCallBefore:
+    """It was made, and yet nothing was stored: no other entry matters then."""
+
+    def again(self, session: Session) -> str:
+        assert not ask(session, "Hi")
+        why = session.why()
+        assert (why.nearest, why.differences) == (None, ())
+        return re.sub(r"\d\d:\d\d", "12:00", why.reason)
+
+    @pytest.mark.parametrize("name", ["readonly", "off"])
+    def test_in_a_mode_that_stores_nothing(self, session: Session, name: str) -> None:
+        ask(session, "Ho")
+        with mode(name):
+            ask(session, "Hi")
+        told = f"The same call was made before, at 12:00 (mode {name}: its answer was not stored)."
+        assert self.again(session) == told
+        session.clear()
+        assert "was cleared" in self.again(session)
+
+    def test_without_an_answer_so_far(self, session: Session) -> None:
+        ask(session, "Ho")
+        session.cache.lookup("Hi", LLM)
+        assert self.again(session) == (
+            "The same call was made before, at 12:00. No answer of it had been stored yet: "
+            "it failed, was stopped or still on its way, or the answer could not be stored."
+        )
+
+    def test_a_replay_sent_nothing(self, session: Session) -> None:
+        ask(session, "Hi", WARM)
+        for _ in range(2):
+            with mode("replay"), pytest.raises(CacheMissError):
+                session.cache.lookup("Hi", LLM)
+        assert said(session.why()) == ["temperature 1 -> 0"]
+
+
 class TestModes:
     def test_refresh_and_off(self, session: Session) -> None:
         ask(session, "Hi")
