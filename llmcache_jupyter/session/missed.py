@@ -62,6 +62,7 @@ class MissedCalls:
         self._calls: deque[MissedCall] = deque(maxlen=_MAX_CALLS)
         self._last_seen: OrderedDict[str, _Seen] = OrderedDict()
         self._out_of_reach: dict[str, str] = {}
+        self._not_loaded: dict[str, str] = {}
         self._removals: deque[Cleared] = deque(maxlen=_MAX_REMOVALS)
         self._last_eviction: float | None = None
         self._events = events.count(self._follow)
@@ -113,6 +114,11 @@ class MissedCalls:
                 self._see(entry.id, _Seen(now, entry.stored, fate))
         without = f"{path} was loaded without {left_out}: this call's entry may be among them."
         self.note_out_of_reach(path, without if left_out else None)
+        self._not_loaded.clear()
+
+    def note_failed_load(self, path: str, error: Exception) -> None:
+        """Remember that a file could not be loaded, until one can: that is the one that was meant."""
+        self._not_loaded[path] = f"{path} could not be loaded: {error}"
 
     def note_out_of_reach(self, place: str, told: str | None) -> None:
         """Remember what is told of entries that a place has and this session does not; None: it has all."""
@@ -123,7 +129,7 @@ class MissedCalls:
     @property
     def out_of_reach(self) -> tuple[str, ...]:
         """What is told of entries elsewhere."""
-        return tuple(self._out_of_reach.values())
+        return (*self._out_of_reach.values(), *self._not_loaded.values())
 
     def removed_since(self, at: float) -> float | None:
         """When entries were last removed on request, if that was later than `at`."""

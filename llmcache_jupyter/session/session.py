@@ -141,7 +141,7 @@ class Session(Browsing):
             if wanted != "replay":
                 raise
             self._switch_on(settings)
-            self.cache.missed.note_out_of_reach(str(load), f"{load} could not be loaded: {error}")
+            self.cache.missed.note_failed_load(str(load), error)
             raise StoreError(f"{error} Mode replay is on without it: no call is sent.") from None
         dropped, restored = self._switch_on(settings)
         kept = len(self._backend)
@@ -252,7 +252,13 @@ class Session(Browsing):
             StoreError: the file cannot be read, or none of its lines.
             BackendError: the store failed; what was loaded by then is there.
         """
-        return self._put(self._ask("load", lambda: recording.read(path, progress=self.progress)))
+        try:
+            found = self._ask("load", lambda: recording.read(path, progress=self.progress))
+        except StoreError as error:
+            if self.mode == "replay":
+                self.cache.missed.note_failed_load(str(path), error)
+            raise
+        return self._put(found)
 
     def why(self, what: str | None = None) -> Explanation:
         """Why the last call that missed was not a hit, or another one.

@@ -417,6 +417,29 @@ class TestSession:
         assert "could not be loaded" not in str(told.value)
         session.deactivate()
 
+    def test_a_file_that_is_loaded_instead_of_a_misspelt_one(self, session: Session, path: Path) -> None:
+        recording.save(cache_of(entry("a")), path)
+        for load in (session.load, lambda name: session.activate(mode="replay", load=name)):
+            session.mode = "replay"
+            with pytest.raises(StoreError):
+                load(path.with_name("lessen.jsonl"))
+            with pytest.raises(CacheMissError, match=r"lessen.jsonl could not be loaded"):
+                ask(session, "b")
+            load(path)
+            with pytest.raises(CacheMissError) as told:
+                ask(session, "b")
+            assert "could not be loaded" not in str(told.value)
+
+    def test_a_second_file_that_is_missing_is_told_though_the_first_is_loaded(
+        self, session: Session, path: Path
+    ) -> None:
+        recording.save(cache_of(entry("a")), path)
+        session.activate(mode="replay", load=path)
+        with pytest.raises(StoreError):
+            session.load("second.jsonl")
+        with pytest.raises(CacheMissError, match=r"second.jsonl could not be loaded"):
+            ask(session, "b")
+
     def test_a_replay_from_nothing_says_so(self, session: Session) -> None:
         session.mode = "replay"
         with pytest.raises(CacheMissError, match=r"The cache is empty: `%llmcache load FILE` brings"):
