@@ -139,7 +139,7 @@ class SessionCache(BaseCache):
         if answer is None:
             missed = self._missed(call)
             if call.mode == "replay":
-                raise miss_error(missed, self.backend)
+                raise miss_error(missed, self.backend, self.missed)
         return answer
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
@@ -153,7 +153,7 @@ class SessionCache(BaseCache):
         if answer is None:
             missed = self._missed(call)
             if call.mode == "replay":
-                raise await run_in_executor(miss_error, missed, self.backend)
+                raise await run_in_executor(miss_error, missed, self.backend, self.missed)
         return answer
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:

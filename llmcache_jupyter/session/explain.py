@@ -14,7 +14,8 @@ from llmcache_jupyter.caches.prompt import asked, messages
 from llmcache_jupyter.errors import EntryNotFoundError
 from llmcache_jupyter.session.difference import Difference, common_prefix, differences
 from llmcache_jupyter.session.fate import clock
-from llmcache_jupyter.session.missed import MissedCall
+from llmcache_jupyter.session.missed import MissedCall, MissedCalls
+from llmcache_jupyter.views.format import count, seconds
 
 _STEPS = 64
 _FINALISTS = 8
@@ -43,24 +44,20 @@ class Explanation:
 
 
 def explain(
-    call: MissedCall,
-    backend: EntryCache,
-    *,
-    notes: Iterable[str] = (),
-    removed: float | None = None,
-    before: MissedCall | None = None,
+    call: MissedCall, backend: EntryCache, missed: MissedCalls, *, notes: Iterable[str] = ()
 ) -> Explanation:
     """Why this call was not a hit, as far as the entries that are there now can tell.
 
-    - `removed`: when entries were removed since the call. `before`: the same call, made before it.
+    - `missed`: what is known of other calls, and of entries that are no longer there.
     """
     stored = backend.get(call.key) is not None
-    reason = _own_reason(call) or (None if before is None else _made_before(before))
+    reason = _own_reason(call) or _made_before(missed.sent_before(call))
     if reason is not None:
         return Explanation(call, reason, stored_now=stored, notes=tuple(notes))
     nearest, found = _nearest(call, backend)
     if nearest is None or _is_far(call, nearest, backend):
-        return Explanation(call, _nothing(call, nearest, removed), stored_now=stored, notes=tuple(notes))
+        reason = _nothing(call, nearest, backend, missed)
+        return Explanation(call, reason, stored_now=stored, notes=tuple(notes))
     entry, in_all = entry_id(nearest), "one thing" if len(found) == 1 else f"{len(found)} things"
     reason = f"Nothing was stored for this call. The nearest, entry {entry}, differs in {in_all}."
     return Explanation(call, reason, entry, tuple(found), stored, tuple(notes))
@@ -79,8 +76,10 @@ def _own_reason(call: MissedCall) -> str | None:
     return None if call.fate is None else call.fate.in_words(call.at)
 
 
-def _made_before(call: MissedCall) -> str:
+def _made_before(call: MissedCall | None) -> str | None:
     """What became of the same call before, of which no answer was seen in the store."""
+    if call is None:
+        return None
     made = f"The same call was made before, at {clock(call.at)}"
     if call.mode in ("off", "readonly"):
         return f"{made} (mode {call.mode}: its answer was not stored)."
@@ -88,13 +87,22 @@ def _made_before(call: MissedCall) -> str:
     return f"{made}. No answer of it had been stored yet: {without}."
 
 
-def _nothing(call: MissedCall, nearest: Key | None, removed: float | None) -> str:
+def _nothing(call: MissedCall, nearest: Key | None, backend: EntryCache, missed: MissedCalls) -> str:
+    removed = missed.removed_since(call.at)
     if removed is not None:
         left = "Nothing that was stored then is left to compare it with"
         return f"{left}: entries were removed at {clock(removed)}."
-    if nearest is None:
-        return "Nothing was stored at all."
-    return f"Nothing was stored for {_model(call)}."
+    if nearest is not None:
+        return f"Nothing was stored for {_model(call)}."
+    dropped, ttl = missed.dropped_before(call.at), getattr(backend, "ttl", None)
+    reason = "Nothing was stored at all."
+    if dropped is not None:
+        gone = count(dropped.count or 0, "entry was", "entries were")
+        removal = f"{gone} too old or too many, and removed at {clock(dropped.at)}"
+        reason = f"Nothing was there any more: {removal}."
+    elif ttl is not None:
+        reason = f"Nothing was stored, or what was has expired: entries live {seconds(ttl)}."
+    return reason if ttl is None else f"{reason} `%llmcache on --ttl none` keeps entries."
 
 
 def _is_far(call: MissedCall, nearest: Key, backend: EntryCache) -> bool:

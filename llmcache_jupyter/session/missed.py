@@ -138,6 +138,13 @@ class MissedCalls:
             removals = [removal.at for removal in self._removals if removal.why != "evicted"]
         return max((removal for removal in removals if removal > at), default=None)
 
+    def dropped_before(self, at: float) -> Cleared | None:
+        """The last removal before `at`, where it was that entries had to go for new limits; or None."""
+        with self._events.lock:
+            self._events.settle()
+            removals = [removal for removal in self._removals if removal.at <= at]
+        return removals[-1] if removals and removals[-1].why == "evicted" else None
+
     def _follow(self, event: Event) -> None:
         match event:
             case Stored(id=id, at=at, evicted=evicted):

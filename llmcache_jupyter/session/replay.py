@@ -13,7 +13,7 @@ from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheMissError
 from llmcache_jupyter.session.events import MissReason
 from llmcache_jupyter.session.explain import explain
-from llmcache_jupyter.session.missed import MissedCall
+from llmcache_jupyter.session.missed import MissedCall, MissedCalls
 from llmcache_jupyter.session.traps import name_of, spoken_name
 from llmcache_jupyter.views.explanation import text_lines
 from llmcache_jupyter.views.format import count
@@ -34,7 +34,7 @@ INSTEAD: dict[Bypass, str] = {
 """What keeps a call from the cache, and what to do."""
 
 
-def miss_error(call: MissedCall, backend: EntryCache) -> CacheMissError:
+def miss_error(call: MissedCall, backend: EntryCache, missed: MissedCalls) -> CacheMissError:
     """Of a call that nothing in `backend` answers, or that it could not."""
     prompt = asked(call.sent)
     of = f"this call of {call.model or 'an unnamed model'}: {_beginning(prompt)!r}"
@@ -44,7 +44,7 @@ def miss_error(call: MissedCall, backend: EntryCache) -> CacheMissError:
             "Nothing was sent. Mend the store, or name another: `%llmcache on --store ...`."
         )
     else:
-        known = _compared(call, backend) if call.fate is None else f" {call.fate.in_words(call.at)}"
+        known = _compared(call, backend, missed) if call.fate is None else f" {call.fate.in_words(call.at)}"
         notes = "".join(f" {note}" for note in call.out_of_reach)
         end = "\n" if "\n" in known else " "
         text = (
@@ -81,11 +81,11 @@ def bypass_error(model: Any, prompt: str, bypass: Bypass) -> CacheMissError:
     )
 
 
-def _compared(call: MissedCall, backend: EntryCache) -> str:
+def _compared(call: MissedCall, backend: EntryCache, missed: MissedCalls) -> str:
     """In what the call differs from the nearest entry: who reads a log cannot ask for it."""
     with suppress(Exception):  # a store that fails tells of itself
         if len(backend) <= _MOST_COMPARED:
-            explanation = explain(call, backend)
+            explanation = explain(call, backend, missed)
             if explanation.nearest is None:
                 return "" if call.out_of_reach else f" {explanation.reason}"
             found = explanation.differences

@@ -293,8 +293,7 @@ class Session(Browsing):
         call = missed_call(self.cache.missed.all(), what)
         if call is not None:
             notes = (*call.notes, *call.out_of_reach, *self.cache.traps.notes_of(call.key[1]))
-            removed, before = self.cache.missed.removed_since(call.at), self.cache.missed.sent_before(call)
-            return explain(call, self._backend, notes=notes, removed=removed, before=before)
+            return explain(call, self._backend, self.cache.missed, notes=notes)
         if what is None:
             return no_miss(self.cache.statistics.total().hits)
         found = self.entries(Query(id=what.lower(), limit=2)).entries if what.isalnum() else []

@@ -117,6 +117,28 @@ class TestTheNearest:
         ask(session, "Hi")
         assert session.why().reason == "Nothing was stored at all."
 
+    def test_nothing_any_more(self, session: Session, tmp_path: Path, clock: Clock) -> None:
+        with SQLiteCache(tmp_path / "notes.sqlite", clock=clock) as other:
+            other.update("Hi", LLM, [Generation("theirs")])
+        clock.now += 70
+        session.activate(store=tmp_path / "notes.sqlite", ttl=60)
+        ask(session, "Hi")
+        assert re.fullmatch(
+            r"Nothing was there any more: 1 entry was too old or too many, and removed at \d\d:\d\d\. "
+            r"`%llmcache on --ttl none` keeps entries\.",
+            session.why().reason,
+        )
+
+    def test_nothing_that_has_not_expired(self, session: Session, clock: Clock) -> None:
+        session.configure(ttl=60)
+        session.cache.backend.update("Hi", LLM, [Generation("theirs")])
+        clock.now += 70
+        ask(session, "Hi")
+        assert session.why().reason == (
+            "Nothing was stored, or what was has expired: entries live 60 s. "
+            "`%llmcache on --ttl none` keeps entries."
+        )
+
     def test_what_came_later_is_not_the_nearest(self, session: Session) -> None:
         ask(session, "Hi 1")
         ask(session, "Hi 2")
