@@ -25,6 +25,11 @@ class Fate:
     maxsize: int | None = None
     path: str | None = None
 
+    @property
+    def tells_what_to_do(self) -> bool:
+        """Whether the words name what brings the entry back, or keeps the next one."""
+        return self.what in ("expired", "left out", "evicted")
+
     def in_words(self, now: float) -> str:
         """A sentence that says it, and what to do: `now` is when the entry was asked for."""
         ago = "" if self.at is None else f" {seconds(max(0.0, now - self.at))} before"

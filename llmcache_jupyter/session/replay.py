@@ -22,6 +22,12 @@ from llmcache_jupyter.views.style import visible
 _MOST_COMPARED = 10_000  # entries: to find the nearest of them takes some hundredths of a second
 _SHOWN = 3
 
+_RECORD = (
+    "To record it, run the cell once with `%%llmcache on` as its first line (or `%llmcache on --mode on` "
+    "for the session), with a key for the model. `%llmcache save FILE` then writes the file that you replay "
+    "anew. "
+)
+
 NOT_REPLAYED: frozenset[MissReason] = frozenset({"replay", "unreachable"})
 """Why a call that mode replay did not answer was not a hit."""
 
@@ -47,11 +53,10 @@ def miss_error(call: MissedCall, backend: EntryCache, missed: MissedCalls) -> Ca
         known = _compared(call, backend, missed) if call.fate is None else f" {call.fate.in_words(call.at)}"
         notes = "".join(f" {note}" for note in call.out_of_reach)
         end = "\n" if "\n" in known else " "
+        record = "" if call.fate is not None and call.fate.tells_what_to_do else _RECORD
         text = (
             f"Mode replay, and nothing is stored for {of}.{notes}{known}{end}"
-            "Nothing was sent. To record it, run the cell once with `%%llmcache on` as its first line (or "
-            "`%llmcache on --mode on` for the session), with a key for the model. `%llmcache save FILE` then "
-            "writes the file that you replay anew. `%llmcache why` tells more."
+            f"Nothing was sent. {record}`%llmcache why` tells more."
         )
     return CacheMissError(text, model=call.model, prompt=prompt)
 

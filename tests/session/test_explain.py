@@ -310,6 +310,20 @@ class TestModes:
         assert said(why) == ["temperature 0 -> 1"]
         assert not why.stored_now
 
+    @pytest.mark.parametrize(
+        ("limits", "remedy"), [({"ttl": 60}, "--ttl none"), ({"maxsize": 1}, "--maxsize N")]
+    )
+    def test_a_replay_names_one_remedy(
+        self, session: Session, clock: Clock, limits: dict[str, Any], remedy: str
+    ) -> None:
+        ask(session, "Hi")
+        ask(session, "Ho")
+        session.configure(mode="replay", **limits)
+        clock.now += 70
+        with pytest.raises(CacheMissError, match=remedy) as told:
+            session.cache.lookup("Hi", LLM)
+        assert "To record it" not in str(told.value)
+
     def test_a_failing_store(self, session: Session) -> None:
         session.cache.backend = FailingCache("get")
         with pytest.warns(CacheWarning):
