@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from llmcache_jupyter.caches import Entry, EntryCache, Key
 from llmcache_jupyter.caches.entry import entry_id
@@ -15,6 +15,7 @@ from llmcache_jupyter.errors import EntryNotFoundError
 from llmcache_jupyter.session.difference import Difference, common_prefix, differences
 from llmcache_jupyter.session.fate import clock
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
+from llmcache_jupyter.session.scope import Mode
 from llmcache_jupyter.views.format import count, seconds
 
 _STEPS = 64
@@ -31,8 +32,9 @@ class Explanation:
     - `reason`: a sentence.
     - `nearest`: the id of the stored entry that is most like it; None where nothing else matters.
     - `differences`: in what the call differs from that entry.
-    - `stored_now`: whether its answer has been stored since: the next identical call is a hit.
+    - `stored_now`: whether its answer has been stored since.
     - `notes`: traps that the call holds, or that keys of its model have met.
+    - `asides`: what is so by now, a sentence each.
     """
 
     call: MissedCall | None
@@ -40,7 +42,8 @@ class Explanation:
     nearest: str | None = None
     differences: tuple[Difference, ...] = ()
     stored_now: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    asides: tuple[str, ...] = ()
 
 
 def explain(
@@ -217,12 +220,25 @@ def no_miss(hits: int) -> Explanation:
     return Explanation(None, f"No call has missed yet in this session.{calls}")
 
 
-def of_an_entry(entry: Entry) -> Explanation:
+def of_an_entry(entry: Entry, *, mode: Mode, active: bool) -> Explanation:
     """What there is to say of an entry that no remembered call missed."""
     hits = f"It has answered {entry.hits} {'call' if entry.hits == 1 else 'calls'}." if entry.hits else ""
-    return Explanation(
-        None,
-        f"It is stored, since {clock(entry.stored)}: an identical call is a hit. {hits}".rstrip(),
-        entry.id,
-        stored_now=True,
-    )
+    stored = _so(f"It is stored, since {clock(entry.stored)}", mode, active)
+    return Explanation(None, f"{stored} {hits}".rstrip(), entry.id, stored_now=True)
+
+
+def as_of_now(explanation: Explanation, *, mode: Mode, active: bool) -> Explanation:
+    """The explanation, with what the session's mode makes of the call by now."""
+    asides = []
+    if explanation.stored_now and explanation.call is not None:
+        asides.append(_so("Its answer is stored now", mode, active))
+    if not active:
+        asides.append("The cache was switched off: calls since then are not seen.")
+    return replace(explanation, asides=tuple(asides))
+
+
+def _so(stored: str, mode: Mode, active: bool) -> str:
+    """That it is stored, and what becomes of an identical call."""
+    if mode in ("refresh", "off"):
+        return f"{stored}, but mode {mode} asks the model all the same."
+    return f"{stored}: the next identical call is a hit." if active else f"{stored}."

@@ -18,7 +18,14 @@ from llmcache_jupyter.session import recording
 from llmcache_jupyter.session.browsing import Browsing
 from llmcache_jupyter.session.cache import SessionCache
 from llmcache_jupyter.session.events import CALL_EVENTS, Event, Miss, Switched
-from llmcache_jupyter.session.explain import Explanation, explain, missed_call, no_miss, of_an_entry
+from llmcache_jupyter.session.explain import (
+    Explanation,
+    as_of_now,
+    explain,
+    missed_call,
+    no_miss,
+    of_an_entry,
+)
 from llmcache_jupyter.session.progress import Progress, quietly
 from llmcache_jupyter.session.recording import Loaded, Recording, Saved
 from llmcache_jupyter.session.replay import NOT_REPLAYED, caught_error
@@ -271,7 +278,8 @@ class Session(Browsing):
             EntryNotFoundError: neither a remembered call nor an entry goes by it, or several do.
             BackendError: the store failed.
         """
-        return self._ask("explain", lambda: self._why(what))
+        found = self._ask("explain", lambda: self._why(what))
+        return as_of_now(found, mode=self.mode, active=self.active)
 
     def last_run(self) -> CellRun | None:
         """The latest cell run that made calls, or the calls made outside of cells; None before the first."""
@@ -305,7 +313,7 @@ class Session(Browsing):
                 f"No call that missed lately, and no entry, goes by {shown!r}. `%llmcache why` explains the "
                 "last miss, `%llmcache last` lists the latest calls."
             )
-        return of_an_entry(found[0])
+        return of_an_entry(found[0], mode=self.mode, active=self.active)
 
     def _set(self, settings: Settings) -> tuple[int, int | None]:
         """Set what was checked. Returns how many entries had to go, and how many a store brought."""

@@ -66,9 +66,7 @@ class ExplanationView:
         more = len(self.explanation.differences) - _SHOWN
         if more > 0:
             asides.append(f"and {more} more differences")
-        if self.explanation.stored_now and self.explanation.call is not None:
-            asides.append("Its answer is stored now: the next identical call is a hit.")
-        return asides
+        return [*asides, *self.explanation.asides]
 
     def __repr__(self) -> str:
         lines = [self.headline, self.explanation.reason]

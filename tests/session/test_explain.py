@@ -302,6 +302,17 @@ class TestModes:
             session.cache.lookup("Hi", LLM)
         assert session.why().reason.startswith("Mode off")
 
+    @pytest.mark.parametrize("name", ["refresh", "off"])
+    def test_what_they_make_of_a_stored_answer(self, session: Session, name: str) -> None:
+        ask(session, "Hi")
+        assert session.why().asides == ("Its answer is stored now: the next identical call is a hit.",)
+        session.mode = name
+        but = f", but mode {name} asks the model all the same."
+        assert session.why().asides == (f"Its answer is stored now{but}",)
+        for number in range(200):
+            session.cache.lookup(f"Ho {number}", LLM)
+        assert session.why("Hi").reason.endswith(but)
+
     def test_replay(self, session: Session) -> None:
         ask(session, "Hi")
         with mode("replay"), pytest.raises(CacheMissError):
@@ -361,7 +372,7 @@ class TestWhich:
         assert session.why().reason.endswith("The one call was a hit.")
         why = session.why("Hi")
         assert (why.call, why.stored_now) == (None, True)
-        assert "an identical call is a hit. It has answered 1 call." in why.reason
+        assert "the next identical call is a hit. It has answered 1 call." in why.reason
         assert session.why(str(why.nearest)[:6]).nearest == why.nearest
 
     def test_one_that_nobody_knows(self, session: Session) -> None:
@@ -389,6 +400,10 @@ class TestWhich:
         ask(session, "Hi")
         session.deactivate()
         assert session.why().call is not None
+        assert session.why().asides == (
+            "Its answer is stored now.",
+            "The cache was switched off: calls since then are not seen.",
+        )
 
 
 class TestManyEntries:

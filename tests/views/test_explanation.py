@@ -19,6 +19,16 @@ def call(prompt: str = "What is it?", model: str | None = "gpt-5") -> MissedCall
     return MissedCall("a1b2c3d4e5f6", (prompt, "x"), prompt, model, "cell-id", 1_000.0, "absent")
 
 
+ALL = Explanation(
+    call(),
+    "Nothing like it.",
+    "f" * 12,
+    (TEMPERATURE, MESSAGE),
+    notes=("A trap.",),
+    asides=("It is stored now.",),
+)
+
+
 def view(explanation: Explanation) -> ExplanationView:
     return ExplanationView(explanation, cell_label=lambda cell: "[7]" if cell else None)
 
@@ -29,11 +39,7 @@ def text_of(html: str) -> str:
 
 class TestText:
     def test_all_of_it(self) -> None:
-        shown = repr(
-            view(
-                Explanation(call(), "Nothing like it.", "f" * 12, (TEMPERATURE, MESSAGE), True, ("A trap.",))
-            )
-        )
+        shown = repr(view(ALL))
         first, *rest = shown.splitlines()
         assert re.fullmatch(r"Call a1b2c3d4e5f6 of gpt-5 in \[7\] at \d\d:\d\d:\d\d: “What is it\?”", first)
         assert rest == [
@@ -42,7 +48,7 @@ class TestText:
             "  - message 3 (human) differs at character 112",
             "      stored: France?",
             "      asked:  Spain?",
-            "Its answer is stored now: the next identical call is a hit.",
+            "It is stored now.",
             "  ! A trap.",
         ]
 
@@ -66,9 +72,7 @@ class TestText:
 
 class TestHtml:
     def test_the_same_as_the_text(self) -> None:
-        html = view(
-            Explanation(call(), "Nothing like it.", "f" * 12, (TEMPERATURE, MESSAGE), True, ("A trap.",))
-        )._repr_html_()
+        html = view(ALL)._repr_html_()
         for part in (
             "a1b2c3d4e5f6",
             "Nothing like it.",
@@ -76,9 +80,9 @@ class TestHtml:
             "France?",
             "Spain?",
             "A trap.",
+            "It is stored now.",
         ):
             assert part in text_of(html)
-        assert "the next identical call is a hit" in html
 
     @pytest.mark.parametrize(
         "hostile", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>"]
@@ -86,7 +90,9 @@ class TestHtml:
     def test_escaped(self, hostile: str) -> None:
         difference = Difference(hostile, hostile, hostile + "!", "differs")
         html = view(
-            Explanation(call(hostile, hostile), hostile, "f" * 12, (difference,), True, (hostile,))
+            Explanation(
+                call(hostile, hostile), hostile, "f" * 12, (difference,), True, (hostile,), (hostile,)
+            )
         )._repr_html_()
         assert hostile not in html
         assert "<script" not in html
