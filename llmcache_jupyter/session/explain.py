@@ -16,6 +16,7 @@ from llmcache_jupyter.session.difference import Difference, common_prefix, diffe
 from llmcache_jupyter.session.fate import clock
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
 from llmcache_jupyter.session.scope import Mode
+from llmcache_jupyter.views.explanation import ExplanationView
 from llmcache_jupyter.views.format import count, seconds
 
 _STEPS = 64
@@ -35,6 +36,8 @@ class Explanation:
     - `stored_now`: whether its answer has been stored since.
     - `notes`: traps that the call holds, or that keys of its model have met.
     - `asides`: what is so by now, a sentence each.
+    - `cell`: the call's cell as the notebook shows it.
+    - Its text, as `print` shows it, is that of `%llmcache why`.
     """
 
     call: MissedCall | None
@@ -44,6 +47,10 @@ class Explanation:
     stored_now: bool = False
     notes: tuple[str, ...] = ()
     asides: tuple[str, ...] = ()
+    cell: str | None = None
+
+    def __str__(self) -> str:
+        return repr(ExplanationView(self, cell_label=lambda _: self.cell))
 
 
 def explain(

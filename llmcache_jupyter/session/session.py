@@ -279,7 +279,8 @@ class Session(Browsing):
             BackendError: the store failed.
         """
         found = self._ask("explain", lambda: self._why(what))
-        return as_of_now(found, mode=self.mode, active=self.active)
+        cell = None if found.call is None else self.cell_label(found.call.cell)
+        return as_of_now(replace(found, cell=cell), mode=self.mode, active=self.active)
 
     def last_run(self) -> CellRun | None:
         """The latest cell run that made calls, or the calls made outside of cells; None before the first."""

@@ -21,7 +21,7 @@ from llmcache_jupyter import (
 )
 from llmcache_jupyter.caches.sqlite import SQLiteCache
 from llmcache_jupyter.session.explain import Explanation
-from llmcache_jupyter.session.scope import mode
+from llmcache_jupyter.session.scope import CellRun, end_run, mode, start_run
 from tests.fakes import FailingCache
 
 LLM = "[('model_name', 'm'), ('temperature', 0)]"
@@ -418,6 +418,21 @@ class TestManyEntries:
         why = session.why()
         assert why.nearest is not None
         assert session.find(why.nearest).key[0] == prompt + "?"
+
+
+def test_it_prints_as_the_magic_shows_it(session: Session) -> None:
+    assert str(session.why()).startswith("Why was this not a hit?\nNo call has missed yet")
+    ask(session, "Hi")
+    start_run(CellRun("a1b2", "[7]"))
+    ask(session, "Hi", WARM)
+    end_run()
+    first, *rest = str(session.why()).splitlines()
+    assert re.fullmatch(r"Call \w+ of m in \[7\] at \d\d:\d\d:\d\d: “Hi”", first)
+    assert rest == [
+        session.why().reason,
+        "  - temperature 0 -> 1",
+        "Its answer is stored now: the next identical call is a hit.",
+    ]
 
 
 def test_it_is_frozen(session: Session) -> None:
