@@ -44,6 +44,14 @@ describe('Why', () => {
     expect(shown).toEqual(['ENTRY']);
   });
 
+  it('shows what was asked where nothing was stored', async () => {
+    await draw();
+    const change = { words: 'message 1 has another name', stored: null, asked: 'bob' };
+    asked[0].answer({ ...EXPLANATION, differences: [change] });
+    await draw();
+    expect(page.host.querySelector('li')?.textContent).toBe('message 1 has another nameaskedbob');
+  });
+
   it('shows markup as text', async () => {
     await draw();
     const hostile = '<img src=x onerror=alert(1)>';

@@ -39,20 +39,21 @@ class Difference:
     - `field`: what: `temperature`, `message 3`, `tool search`.
     - `old`, `new`: what it was in the stored call and is in the one that missed, short and without secrets;
       None where there is none.
-    - `words`: a sentence's part that says it.
+    - `words`: a sentence's part that says it; `told`: whether they hold what it was and is.
     """
 
     field: str
     old: str | None
     new: str | None
     words: str
+    told: bool = False
 
     @property
-    def excerpts(self) -> tuple[str, str] | None:
-        """What was stored and what is asked, where both are something and the words don't hold them."""
-        if not self.old or not self.new or f"{self.old} -> {self.new}" in self.words:
-            return None
-        return self.old, self.new
+    def excerpts(self) -> tuple[str | None, str | None]:
+        """What was stored and what is asked, each where it is something that the words don't hold."""
+        if self.told or self.old == self.new:  # secrets look alike
+            return None, None
+        return self.old or None, self.new or None
 
 
 def differences(old: Key, new: Key) -> list[Difference]:
@@ -123,7 +124,7 @@ def _changed(name: str, was: Any, now: Any) -> Difference:
         words = f"{name} {old} was removed"
     else:
         words = f"{name} {old} -> {new}" if old != new else f"{name} changed"
-    return Difference(name, old, new, words)
+    return Difference(name, old, new, words, told=True)
 
 
 def _text(name: str, value: Any) -> str | None:
@@ -132,7 +133,7 @@ def _text(name: str, value: Any) -> str | None:
     if SECRET_NAME.search(name):
         return "***"
     if isinstance(value, float):
-        return f"{value:g}"
+        return short if float(short := f"{value:g}") == value else repr(value)
     return redact(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr))
 
 
@@ -164,9 +165,9 @@ def _of_tools(was: list[Any], now: list[Any]) -> Iterator[Difference]:
     for name in {**before, **after}:
         field = f"tool {name}"
         if name not in before:
-            yield Difference(field, None, name, f"tool `{name}` was added")
+            yield Difference(field, None, name, f"tool `{name}` was added", told=True)
         elif name not in after:
-            yield Difference(field, name, None, f"tool `{name}` was removed")
+            yield Difference(field, name, None, f"tool `{name}` was removed", told=True)
         elif before[name] != after[name]:
             yield from _of_tool(name, before[name], after[name])
         else:
@@ -217,7 +218,7 @@ def _of_prompts(old: str, new: str) -> Iterator[Difference]:
     was, now = serialised_chat(old), serialised_chat(new)
     if (was is None) != (now is None):
         forms = ["a text" if chat is None else "a chat" for chat in (was, now)]
-        yield Difference("prompt", forms[0], forms[1], f"the prompt {forms[0]} -> {forms[1]}")
+        yield Difference("prompt", forms[0], forms[1], f"the prompt {forms[0]} -> {forms[1]}", told=True)
     if was is None or now is None:
         said = messages(old)[-1].text, messages(new)[-1].text
         if said[0] != said[1] or was is now:
@@ -245,7 +246,7 @@ def _one_sided(said: list[Message], places: range, verb: str) -> Iterator[Differ
         field = f"message {at + 1}"
         text = _excerpt(redact(said[at].text), 0)
         old, new = (None, text) if verb == "added" else (text, None)
-        yield Difference(field, old, new, f"{field} ({said[at].role}) was {verb}: {text!r}")
+        yield Difference(field, old, new, f"{field} ({said[at].role}) was {verb}: {text!r}", told=True)
 
 
 def _of_messages(
@@ -254,9 +255,8 @@ def _of_messages(
     (was, before), (now, after) = old, new
     field = f"message {at + 1}"
     if before.role != after.role:
-        return Difference(
-            field, before.role, after.role, f"{field} ({before.role} -> {after.role}) is another's"
-        )
+        words = f"{field} ({before.role} -> {after.role}) is another's"
+        return Difference(field, before.role, after.role, words, told=True)
     if before.text != after.text:
         return _of_texts(field, f"{field} ({after.role})", before.text, after.text)
     names = [name for name in {**was, **now} if was.get(name) != now.get(name)]

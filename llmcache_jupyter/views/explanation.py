@@ -27,7 +27,7 @@ _SHOWN = 30
 
 
 class ShownDifference(NamedTuple):
-    """A difference in words; and what was stored and what was asked, where the words don't hold them."""
+    """A difference in words; and what was stored and what was asked, as far as the words don't hold it."""
 
     words: str
     stored: str | None = None
@@ -57,7 +57,7 @@ class ExplanationView:
     def differences(self) -> list[ShownDifference]:
         """The first of the differences."""
         shown = self.explanation.differences[:_SHOWN]
-        return [ShownDifference(difference.words, *(difference.excerpts or ())) for difference in shown]
+        return [ShownDifference(difference.words, *difference.excerpts) for difference in shown]
 
     @property
     def asides(self) -> list[str]:
@@ -88,19 +88,20 @@ class ExplanationView:
 
 
 def text_lines(differences: Iterable[Difference]) -> Iterator[str]:
-    """The differences as lines of text, one or three each."""
+    """The differences as lines of text, one to three each."""
     for difference in differences:
         yield f"  - {difference.words}"
-        if difference.excerpts:
-            stored, asked_now = difference.excerpts
+        stored, asked_now = difference.excerpts
+        if stored is not None:
             yield f"      stored: {stored}"
+        if asked_now is not None:
             yield f"      asked:  {asked_now}"
 
 
 def _item(difference: ShownDifference) -> str:
-    words = f"<div>{safe(difference.words)}</div>"
-    if difference.stored is None:
-        return f"<li>{words}</li>"
-    was = f"<div class='llmcache-mono'><del>- {safe(difference.stored)}</del></div>"
-    now = f"<div class='llmcache-mono'><ins>+ {safe(difference.asked)}</ins></div>"
-    return f"<li>{words}{was}{now}</li>"
+    parts = [f"<div>{safe(difference.words)}</div>"]
+    if difference.stored is not None:
+        parts.append(f"<div class='llmcache-mono'><del>- {safe(difference.stored)}</del></div>")
+    if difference.asked is not None:
+        parts.append(f"<div class='llmcache-mono'><ins>+ {safe(difference.asked)}</ins></div>")
+    return f"<li>{''.join(parts)}</li>"

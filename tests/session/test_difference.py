@@ -117,6 +117,18 @@ class TestConfigurations:
         )
         assert words(old, new) == ["class a -> b", "the code of the model's class changed"]
 
+    def test_values_that_differ_in_the_last_digits(self) -> None:
+        assert words(llm(temperature=0.7), llm(temperature=0.7000001)) == ["temperature 0.7 -> 0.7000001"]
+
+    def test_a_value_is_shown_once(self) -> None:
+        for old, new, shown in (
+            (llm(tools=[tool()]), llm(tools=[tool(strict=True)]), (None, "true")),
+            (llm(), llm(tools=[tool()]), (None, None)),
+            (llm(seed=1), llm(), (None, None)),
+        ):
+            (found,) = differences(("Hi", old), ("Hi", new))
+            assert found.excerpts == shown
+
     def test_without_secrets(self) -> None:
         found = differences(("", llm(headers="Bearer 8fK3s02jXd")), ("", llm(headers="Bearer 9fK3s02jXd")))
         assert [difference.words for difference in found] == ["headers changed"]
@@ -202,6 +214,15 @@ class TestPrompts:
         assert chat_words([HumanMessage("Hi")], [SystemMessage("Hi")]) == [
             "message 1 (human -> system) is another's"
         ]
+
+    def test_what_was_not_there_before(self) -> None:
+        ((unnamed, named), (empty, filled)) = (
+            (HumanMessage("Hi"), HumanMessage("Hi", name="bob")),
+            (HumanMessage(""), HumanMessage("Hi")),
+        )
+        for old, new, shown in ((unnamed, named, "bob"), (empty, filled, "Hi")):
+            (found,) = differences((dumps([old]), ""), (dumps([new]), ""))
+            assert found.excerpts == (None, shown)
 
     def test_an_image(self) -> None:
         old, new = (

@@ -11,7 +11,7 @@ from llmcache_jupyter.session.explain import Explanation
 from llmcache_jupyter.session.missed import MissedCall
 from llmcache_jupyter.views.explanation import ExplanationView
 
-TEMPERATURE = Difference("temperature", "0", "0.2", "temperature 0 -> 0.2")
+TEMPERATURE = Difference("temperature", "0", "0.2", "temperature 0 -> 0.2", told=True)
 MESSAGE = Difference("message 3", "France?", "Spain?", "message 3 (human) differs at character 112")
 
 
@@ -56,6 +56,18 @@ class TestText:
         short = Difference("message 3", "3", "1", "message 3 (tool) differs at character 1")
         lines = repr(view(Explanation(call(), "Far.", "f" * 12, (short,)))).splitlines()
         assert lines[-2:] == ["      stored: 3", "      asked:  1"]
+
+    def test_the_side_that_there_is(self) -> None:
+        added = view(
+            Explanation(call(), "Far.", differences=(Difference("m", "", "bob", "m has another name"),))
+        )
+        removed = view(
+            Explanation(call(), "Far.", differences=(Difference("m", "bob", None, "m has no name"),))
+        )
+        assert repr(added).splitlines()[2:] == ["  - m has another name", "      asked:  bob"]
+        assert repr(removed).splitlines()[2:] == ["  - m has no name", "      stored: bob"]
+        assert text_of(added._repr_html_()).endswith("m has another name+ bob")
+        assert text_of(removed._repr_html_()).endswith("m has no name- bob")
 
     def test_no_call(self) -> None:
         shown = repr(view(Explanation(None, "No call has missed yet in this session.")))

@@ -87,18 +87,22 @@ function Change({ context, change }: Pick<IWhyProps, 'context'> & { change: ICha
   return (
     <li>
       {change.words}
-      {change.stored !== null && change.asked !== null && (
+      {(change.stored !== null || change.asked !== null) && (
         <dl>
-          <div>
-            <dt>{trans.__('stored')}</dt>
-            <dd dir="auto">{change.stored}</dd>
-          </div>
-          <div>
-            <dt>{trans.__('asked')}</dt>
-            <dd className="llmcache-mod-asked" dir="auto">
-              {change.asked}
-            </dd>
-          </div>
+          {change.stored !== null && (
+            <div>
+              <dt>{trans.__('stored')}</dt>
+              <dd dir="auto">{change.stored}</dd>
+            </div>
+          )}
+          {change.asked !== null && (
+            <div>
+              <dt>{trans.__('asked')}</dt>
+              <dd className="llmcache-mod-asked" dir="auto">
+                {change.asked}
+              </dd>
+            </div>
+          )}
         </dl>
       )}
     </li>
