@@ -275,15 +275,38 @@ def _of_texts(field: str, shown: str, old: str, new: str) -> Difference:
         words = f"{shown} goes on at character {place + 1}"
     elif place == len(new):
         words = f"{shown} ends at character {place}"
+    elif (rest := _after_the_last(old, new, place)) is not None:
+        words += f", and last at character {len(new) - rest}"
     return Difference(field, *_excerpts(redact(old), redact(new)), words)
 
 
+def _after_the_last(old: str, new: str, first: int) -> int | None:
+    """How many characters follow the last place in which the texts differ; None where that is the first.
+
+    - It is another one where the texts go on alike after what an excerpt of the first shows, not to the end.
+    """
+    shown = first + _AFTER
+    alike = new[shown : shown + _BEFORE]
+    rest = common_prefix(old[first:][::-1], new[first:][::-1])
+    goes_on = len(alike) == _BEFORE and alike in old[first:]
+    return rest if goes_on and min(len(old), len(new)) - rest > shown else None
+
+
 def _excerpts(old: str, new: str) -> tuple[str, str]:
-    """A short piece of each text around the first place in which they differ."""
-    near = common_prefix(old, new)
-    pieces = _excerpt(old, near), _excerpt(new, near)
+    """A short piece of each text around the first place in which they differ, and around the last."""
+    first = common_prefix(old, new)
+    pieces = _told_apart(old, first, new, first)
+    if (rest := _after_the_last(old, new, first)) is None:
+        return pieces
+    last = _told_apart(old, len(old) - rest - 1, new, len(new) - rest - 1)
+    return f"{pieces[0]} {last[0]}", f"{pieces[1]} {last[1]}"
+
+
+def _told_apart(old: str, old_place: int, new: str, new_place: int) -> tuple[str, str]:
+    """A short piece of each text around a place, so written that they are seen to differ."""
+    pieces = _excerpt(old, old_place), _excerpt(new, new_place)
     if pieces[0] == pieces[1]:  # in white space, then, which is to be seen
-        return _excerpt(old, near, _SEEN), _excerpt(new, near, _SEEN)
+        return _excerpt(old, old_place, _SEEN), _excerpt(new, new_place, _SEEN)
     if _plainly(pieces[0]) == _plainly(pieces[1]):  # to the eye they are the same
         return ascii(pieces[0])[1:-1], ascii(pieces[1])[1:-1]
     return pieces

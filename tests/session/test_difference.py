@@ -174,6 +174,25 @@ class TestPrompts:
         assert "one" in found.old
         assert len(found.old) < 80
 
+    @pytest.mark.parametrize("name", ["bob", "barbara", "b"])
+    def test_two_places_far_apart(self, name: str) -> None:
+        between = "Lorem ipsum dolor sit amet. " * 100
+        (found,) = differences(
+            (f"On Monday {between} for ann.", ""), (f"On Friday {between} for {name}.", "")
+        )
+        last = len(f"On Friday {between} for {name}")
+        assert found.words == f"the prompt differs at character 4, and last at character {last}"
+        assert (found.old or "").startswith("On Monday Lorem")
+        assert (found.old or "").endswith("amet. for ann.")
+        assert (found.new or "").startswith("On Friday Lorem")
+        assert (found.new or "").endswith(f" for {name}.")
+
+    @pytest.mark.parametrize("inserted", ["", "Now. ", "A new sentence. " * 20])
+    def test_one_place_however_long(self, inserted: str) -> None:
+        text = "Lorem ipsum dolor sit amet. " * 100
+        (found,) = differences((f"A{text}Old. {text}", ""), (f"A{text}{inserted}{text}", ""))
+        assert found.words == f"the prompt differs at character {len(text) + 2}"
+
     def test_more_and_less_of_it(self) -> None:
         assert words("x", "x", prompts=("Hi", "Hi there")) == ["the prompt goes on at character 3"]
         assert words("x", "x", prompts=("Hi there", "Hi")) == ["the prompt ends at character 2"]

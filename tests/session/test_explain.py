@@ -98,7 +98,7 @@ class TestTheNearest:
     def test_a_word_of_a_long_prompt_changes_sooner_than_settings(self, session: Session) -> None:
         context = "All that is known about the matter. " * 10
         ask(session, f"On Monday. {context} What is it?", "[('a', 1), ('b', 1)]")
-        ask(session, f"On Friday. {context} What is this?", "[('a', 2), ('b', 2)]")
+        ask(session, f"On Friday. {context} What is it?", "[('a', 2), ('b', 2)]")
         ask(session, f"On Monday. {context} What is it?", "[('a', 2), ('b', 2)]")
         assert said(session.why()) == ["the prompt differs at character 4"]
 
