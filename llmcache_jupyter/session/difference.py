@@ -100,7 +100,7 @@ def _of_settings(old: str, new: str) -> Iterator[Difference]:
 
 
 _SPECIAL = {
-    "code": "the code of the model's class changed",
+    "code": "the code of the model's class, or a function or constant that it uses, changed",
     "kernel": "an object among the call's arguments is another one (it has no data that tells it)",
     "order": "the properties of a schema are in another order",
     "redacted": "what looks like a credential in the configuration changed",

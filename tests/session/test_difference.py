@@ -115,7 +115,10 @@ class TestConfigurations:
         old, new = (
             json.dumps({"code": code, "id": ["__main__", code], "kwargs": {}}) + "---[]" for code in "ab"
         )
-        assert words(old, new) == ["class a -> b", "the code of the model's class changed"]
+        assert words(old, new) == [
+            "class a -> b",
+            "the code of the model's class, or a function or constant that it uses, changed",
+        ]
 
     def test_values_that_differ_in_the_last_digits(self) -> None:
         assert words(llm(temperature=0.7), llm(temperature=0.7000001)) == ["temperature 0.7 -> 0.7000001"]
