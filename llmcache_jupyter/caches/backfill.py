@@ -78,12 +78,15 @@ class Backfill:
 
     def wake(self) -> None:
         """Have written what waits."""
+        thread = self._thread
         if not self._background:
             self.write_waiting(most=1)
-        elif self._thread is None or not self._thread.is_alive():
+        elif thread is None or not thread.is_alive():
             self._is_closed = False
-            self._thread = threading.Thread(target=self._follow, name="llmcache-backfill", daemon=True)
-            self._thread.start()
+            self._thread = thread = threading.Thread(
+                target=self._follow, name="llmcache-backfill", daemon=True
+            )
+            thread.start()
 
     def write_waiting(self, most: float = float("inf")) -> None:
         """Write what waits, some at once and so many times, as long as `slow` takes it."""

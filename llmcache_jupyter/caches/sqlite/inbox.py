@@ -72,16 +72,21 @@ class Clerk:
         """Note that one more waits."""
         self._waiting += 1
         self._last = time.monotonic()
-        if self._thread is None or not self._thread.is_alive():
-            thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
-            thread.start()
-            self._thread = thread  # only now: who closes meanwhile joins it
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            self._start()
 
     def close(self) -> None:
         """End the thread; what it is filing is filed."""
         self._closing.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="llmcache-filing", daemon=True)
+        thread.start()
+        self._thread = thread  # only now: who closes meanwhile joins it
 
     def _run(self) -> None:
         while self._waiting:  # again: some may arrive while the last is filed
@@ -91,6 +96,9 @@ class Clerk:
             self._waiting = 0
             while self._file_some() and not self._closing.wait(_PAUSE):
                 pass
+        self._thread = None
+        if self._waiting and not self._closing.is_set():  # what arrived found this thread alive
+            self._start()
 
     def _file_some(self) -> bool:
         file = self._file()
