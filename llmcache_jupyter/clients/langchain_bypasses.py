@@ -99,7 +99,7 @@ class _Hook:
 
 def _is_langchains(frame: FrameType, names: frozenset[str]) -> bool:
     """Whether a method of LangChain's models with one of these names runs in this frame."""
-    return frame.f_code.co_name in names and frame.f_globals["__name__"].startswith(_HOME)
+    return frame.f_code.co_name in names and frame.f_globals.get("__name__", "").startswith(_HOME)
 
 
 def _asked(told: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def asking(frame: FrameType | None) -> Asking | None:
     """
     while frame is not None:
         name = frame.f_code.co_name
-        if name in _ASKING and frame.f_globals["__name__"].startswith(_HOME):
+        if name in _ASKING and frame.f_globals.get("__name__", "").startswith(_HOME):
             asker = frame if name in _CHAT else frame.f_back
             told = asker.f_locals if asker is not None else {}
             return (told["self"], told.get("kwargs") or {}) if "self" in told else None

@@ -192,3 +192,9 @@ client.detach()
 print(model.invoke("Hi").content)
 """
         assert fresh(PRELUDE + source).splitlines() == ["one one", "two"]
+
+
+def test_code_that_belongs_to_no_module_may_ask() -> None:
+    world: dict[str, Any] = {"cache": SessionCache()}
+    exec("def get_prompts():\n    return cache.lookup('p', 'l')", world)
+    assert world["get_prompts"]() is None
