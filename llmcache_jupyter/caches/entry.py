@@ -122,7 +122,7 @@ class EntryCache(BaseCache):
     """A cache that holds entries, and can list, get and delete them.
 
     - `get` and `entries` only look: they change no counter and no order of eviction.
-    - `lookup` is `get` and, on a hit, `touch`; `update` is `put`.
+    - `lookup` is `get` and, on a hit, `touch`; `update` is `put`; so with their async twins.
     - An entry never changes: a hit counted on it makes a new one.
     """
 
@@ -219,6 +219,18 @@ class EntryCache(BaseCache):
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
         if return_val:
             self.put(Entry((prompt, llm_string), list(return_val), self.clock()))
+
+    async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
+        key = (prompt, llm_string)
+        entry = await self.aget(key)
+        if entry is None:
+            return None
+        await self.atouch(key)
+        return entry.generations
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
+        if return_val:
+            await self.aput(Entry((prompt, llm_string), list(return_val), self.clock()))
 
     async def aget(self, key: Key) -> Entry | None:
         """`get`, without blocking the event loop."""

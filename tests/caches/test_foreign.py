@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
 from langchain_core.caches import InMemoryCache as LangChainCache
 
-from llmcache_jupyter.caches import EntryCache
+from llmcache_jupyter.caches import EntryCache, InMemoryCache
 from llmcache_jupyter.caches.foreign import ForeignCache
+from llmcache_jupyter.caches.tiered import TieredCache
 from tests.caches.contract import CacheContract, FakeClock, answer, entry, texts
 
 
@@ -60,3 +64,22 @@ def test_what_is_deleted_is_a_miss_until_it_is_stored_again(
 
 def test_it_is_named_by_its_type(cache: ForeignCache) -> None:
     assert cache.name == "InMemoryCache of langchain_core"
+
+
+async def test_its_async_methods_are_awaited_where_they_are(inner: LangChainCache) -> None:
+    class Bound(LangChainCache):
+        """To the thread of its loop, as a client of a server may be."""
+
+        async def alookup(self, prompt: str, llm_string: str) -> Any:
+            threads.append(threading.get_ident())
+            return inner.lookup(prompt, llm_string)
+
+        async def aupdate(self, prompt: str, llm_string: str, return_val: Any) -> None:
+            threads.append(threading.get_ident())
+            inner.update(prompt, llm_string, return_val)
+
+    threads: list[int] = []
+    for cache in (ForeignCache(Bound()), TieredCache(InMemoryCache(), ForeignCache(Bound()))):
+        await cache.aupdate("p", "m", answer())
+        assert await cache.alookup("p", "m") == answer()
+    assert threads == [threading.get_ident()] * 4

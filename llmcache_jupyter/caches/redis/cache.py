@@ -157,18 +157,6 @@ class RedisCache(LimitedCache):
     async def atouch(self, key: Key) -> None:
         self.touch(key)
 
-    async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
-        key = (prompt, llm_string)
-        entry = await self.aget(key)
-        if entry is None:
-            return None
-        self.touch(key)
-        return entry.generations
-
-    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Any]) -> None:
-        if return_val:
-            await self.aput(Entry((prompt, llm_string), list(return_val), self.clock()))
-
     def delete(self, ids: Iterable[str]) -> int:
         wanted = {one.encode("utf-8", "replace") for one in ids}
         unwanted = [digest for digest in self._digests() if digest[:12] in wanted]
