@@ -52,7 +52,7 @@ def on(
 
     Raises:
         InvalidSettingError: one of the values cannot be; nothing was changed.
-        StoreError: the file to load cannot be read; nothing was changed.
+        StoreError: the file to load cannot be read. Nothing was changed; but a replay is on without it.
     """
     return default_session().activate(
         maxsize=maxsize, policy=policy, ttl=ttl, mode=mode, store=store, load=load

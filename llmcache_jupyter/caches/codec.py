@@ -193,16 +193,20 @@ def check_depth(document: Any) -> None:
         depth += 1
 
 
-def _no_number(name: str) -> NoReturn:
+def no_number(name: str) -> NoReturn:
+    """A parser's `parse_constant`: raises ValueError for NaN and Infinity."""
     raise ValueError(f"{name} is no number of JSON's")
 
 
-def _finite(digits: str) -> float:
+def finite(digits: str) -> float:
+    """A parser's `parse_float`: raises ValueError for what is infinite as a float."""
     number = float(digits)
-    return number if math.isfinite(number) else _no_number(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is too large")
+    return number
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+_decoder = json.JSONDecoder(parse_constant=no_number, parse_float=finite)
 
 
 def _build(fields: Any) -> Any:

@@ -14,11 +14,10 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from llmcache_jupyter.caches import codec
 from llmcache_jupyter.caches.credentials import without_credentials
@@ -193,15 +192,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is too large")
-    return number
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON's")
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_number)
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=codec.finite, parse_constant=codec.no_number
+)

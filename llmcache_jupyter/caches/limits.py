@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from llmcache_jupyter.caches.entry import EntryCache
 
 Policy = Literal["fifo", "lru"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def checked_limits(maxsize: int | None, policy: Policy, ttl: float | timedelta |
     """
     if maxsize is not None and maxsize <= 0:
         raise ValueError("maxsize must be greater than 0")
-    if policy not in ("fifo", "lru"):
+    if policy not in POLICIES:
         raise ValueError(f'policy must be "fifo" or "lru", not {policy!r}')
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if seconds is not None and not seconds > 0:

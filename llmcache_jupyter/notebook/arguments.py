@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
+from llmcache_jupyter.caches.limits import POLICIES
 from llmcache_jupyter.caches.selection import SORT_COLUMNS
 from llmcache_jupyter.errors import InvalidSettingError
 from llmcache_jupyter.session.duration import seconds
@@ -19,7 +20,6 @@ from llmcache_jupyter.session.scope import MODES
 from llmcache_jupyter.session.settings import KEEP
 from llmcache_jupyter.session.stores import DEFAULT_STORE
 
-POLICIES = ("fifo", "lru")
 COLUMNS = tuple(column.replace("_", "-") for column in SORT_COLUMNS)
 
 HELP = f"""\

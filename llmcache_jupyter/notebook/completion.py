@@ -9,8 +9,9 @@ from pathlib import Path
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from llmcache_jupyter.caches import Query
+from llmcache_jupyter.caches.limits import POLICIES
 from llmcache_jupyter.errors import LLMCacheError
-from llmcache_jupyter.notebook.arguments import COLUMNS, POLICIES, SUBCOMMANDS
+from llmcache_jupyter.notebook.arguments import COLUMNS, SUBCOMMANDS
 from llmcache_jupyter.session.scope import MODES
 from llmcache_jupyter.session.session import Session
 

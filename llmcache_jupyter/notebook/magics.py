@@ -18,8 +18,9 @@ from IPython.utils.text import DollarFormatter
 
 from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.entry import SortColumn
+from llmcache_jupyter.caches.limits import POLICIES
 from llmcache_jupyter.errors import InvalidSettingError, LLMCacheError, StoreError
-from llmcache_jupyter.notebook.arguments import HELP, POLICIES, joined, parse, unknown
+from llmcache_jupyter.notebook.arguments import HELP, joined, parse, unknown
 from llmcache_jupyter.notebook.cells import CELL_OPTION, Cells
 from llmcache_jupyter.notebook.channel import Channel
 from llmcache_jupyter.notebook.completion import Completer
@@ -36,9 +37,9 @@ from llmcache_jupyter.views.format import count
 from llmcache_jupyter.views.recording import loaded_text, saved_text
 from llmcache_jupyter.views.report import ReportView, report_line
 from llmcache_jupyter.views.status import StatusView, activation_line
+from llmcache_jupyter.views.table import SORTED_UPWARD
 
 SETTINGS = ("maxsize", "policy", "ttl", "mode", "store")
-_TEXT_COLUMNS = ("model", "cell", "prompt", "answer")
 
 
 @magics_class
@@ -251,7 +252,7 @@ class LLMCacheMagics(Magics):
             text=joined(options.text) or None,
             model=options.model,
             sort=sort,
-            descending=sort not in _TEXT_COLUMNS,
+            descending=sort not in SORTED_UPWARD,
             limit=options.limit,
         )
         found = self.session.entries(query).entries

@@ -159,8 +159,8 @@ class Reply(TypedDict):
     """The answer to a request: `result` or `error`."""
 
     version: int
-    id: int
-    kind: str
+    id: int | None
+    kind: str | None
     result: NotRequired[Any]
     error: NotRequired[ReplyError]
 
@@ -242,12 +242,12 @@ def state_message(state: State) -> StateMessage:
     return {"version": VERSION, "kind": "state", "session": state}
 
 
-def reply(data: Mapping[str, Any], result: object) -> dict[str, Any]:
+def reply(data: Mapping[str, Any], result: object) -> Reply:
     """The answer to the request `data`."""
     return {"version": VERSION, "id": data.get("id"), "kind": data.get("kind"), "result": result}
 
 
-def error_reply(data: Mapping[str, Any], code: ErrorCode, message: str) -> dict[str, Any]:
+def error_reply(data: Mapping[str, Any], code: ErrorCode, message: str) -> Reply:
     """The answer to a request `data` that has no result."""
     error = ReplyError(code=code, message=message)
     return {"version": VERSION, "id": data.get("id"), "kind": data.get("kind"), "error": error}

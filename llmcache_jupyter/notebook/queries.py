@@ -17,6 +17,7 @@ from llmcache_jupyter.notebook.protocol import (
     Kind,
     PageOfRows,
     ProtocolError,
+    Reply,
     Request,
     Row,
     error_reply,
@@ -71,7 +72,7 @@ class Queries:
             "plan": self._plan_cell,
         }
 
-    def answer(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, data: Mapping[str, Any]) -> Reply:
         """The reply to a request: its result, or why there is none. Never raises."""
         try:
             request = Request(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llmcache_jupyter.caches import Entry
@@ -13,12 +12,11 @@ from llmcache_jupyter.caches.prompt import asked, messages
 from llmcache_jupyter.notebook.protocol import Answer, EntryInFull, Explained, Row, Said
 from llmcache_jupyter.views.format import short
 from llmcache_jupyter.views.style import visible
+from llmcache_jupyter.views.table import CellLabel
 
 if TYPE_CHECKING:
     from llmcache_jupyter.session.missed import MissedCall
     from llmcache_jupyter.views.explanation import ExplanationView
-
-CellLabel = Callable[[str | None], str | None]
 
 LINE_CHARACTERS = 160
 SENTENCE_CHARACTERS = 1_000

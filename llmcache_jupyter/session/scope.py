@@ -88,18 +88,13 @@ def mode(name: str) -> Iterator[None]:
         _mode.reset(token)
 
 
-def scoped_mode() -> Mode | None:
-    """The mode of the innermost block or of the cell; None where neither sets one."""
-    return current_scope()[0]
-
-
 def current_run() -> CellRun | None:
     """The cell run that the calling code belongs to; None outside of cells."""
     return _run.get() or _foreground
 
 
 def current_scope() -> tuple[Mode | None, str | None]:
-    """`scoped_mode`, and the id of the cell that the calling code belongs to; None outside of cells."""
+    """The mode of the innermost block or of the cell, and the cell's id; None where there is none."""
     run = _run.get() or _foreground
     if run is None:
         return _mode.get(), None

@@ -1,9 +1,9 @@
-"""Counters per session, model and cell, made from events."""
+"""Counters per session and model, made from events."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmcache_jupyter.session.events import CALL_EVENTS, Event, Events, Hit, Miss, Stored
 
@@ -69,19 +69,11 @@ class Counts:
                 self.evicted += evicted
 
 
-def counts_of(events: list[Event]) -> Counts:
-    """The counts of just these events."""
-    counts = Counts()
-    for event in events:
-        counts.count(event)
-    return counts
-
-
 class Statistics:
-    """Counts of a session since it began, in all, by model and by cell. Safe under threads."""
+    """Counts of a session since it began, in all and by model. Safe under threads."""
 
     def __init__(self, events: Events) -> None:
-        self._counts: defaultdict[tuple[str | None, str | None], Counts] = defaultdict(Counts)
+        self._counts: defaultdict[str | None, Counts] = defaultdict(Counts)
         self._events = events.count(self._add)
 
     def total(self) -> Counts:
@@ -95,20 +87,10 @@ class Statistics:
 
     def by_model(self) -> dict[str | None, Counts]:
         """The counts of each model, in the order of first use."""
-        return self._sums(0)
-
-    def by_cell(self) -> dict[str | None, Counts]:
-        """The counts of each cell id, in the order of first use."""
-        return self._sums(1)
+        with self._events.lock:
+            self._events.settle()
+            return {model: replace(counts) for model, counts in self._counts.items()}
 
     def _add(self, event: Event) -> None:
         if isinstance(event, CALL_EVENTS):
-            self._counts[event.model, event.cell].count(event)
-
-    def _sums(self, part: int) -> dict[str | None, Counts]:
-        sums: defaultdict[str | None, Counts] = defaultdict(Counts)
-        with self._events.lock:
-            self._events.settle()
-            for model_and_cell, counts in self._counts.items():
-                sums[model_and_cell[part]].add(counts)
-        return dict(sums)
+            self._counts[event.model].count(event)

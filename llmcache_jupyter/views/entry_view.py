@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,9 +14,7 @@ from llmcache_jupyter.caches.llm_string import parameters
 from llmcache_jupyter.caches.prompt import messages
 from llmcache_jupyter.views.format import UNKNOWN, number, seconds
 from llmcache_jupyter.views.style import safe, styled, visible
-from llmcache_jupyter.views.table import moment
-
-CellLabel = Callable[[str | None], str | None]
+from llmcache_jupyter.views.table import CellLabel, moment
 
 # A browser that is given a megabyte to lay out stands still
 SHOWN_CHARACTERS = 20_000

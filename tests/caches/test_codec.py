@@ -200,7 +200,7 @@ class TestHostileText:
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
     def test_numbers_that_json_does_not_have(self, number: str) -> None:
-        with pytest.raises(DecodingError, match=f"{number} is no number"):
+        with pytest.raises(DecodingError, match=f"{number} is (no number|too large)"):
             codec.decode(document(generation_info={"n": 0}).replace(": 0}", f": {number}}}"))
 
     def test_the_last_of_two_equal_names_holds(self) -> None:

@@ -11,8 +11,12 @@ import pytest
 from llmcache_jupyter.notebook.cells import cell_mode
 from llmcache_jupyter.notebook.magics import LLMCacheMagics
 from llmcache_jupyter.session.events import Event, Hit, Miss
-from llmcache_jupyter.session.scope import current_run, scoped_mode
+from llmcache_jupyter.session.scope import Mode, current_run, current_scope
 from tests.notebook.conftest import Notebook
+
+
+def scoped_mode() -> Mode | None:
+    return current_scope()[0]
 
 
 @pytest.fixture

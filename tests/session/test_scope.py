@@ -15,13 +15,18 @@ from llmcache_jupyter.session.events import Miss
 from llmcache_jupyter.session.scope import (
     MODES,
     CellRun,
+    Mode,
     check_mode,
     current_run,
+    current_scope,
     end_run,
     mode,
-    scoped_mode,
     start_run,
 )
+
+
+def scoped_mode() -> Mode | None:
+    return current_scope()[0]
 
 
 @pytest.fixture(autouse=True)
