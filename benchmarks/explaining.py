@@ -15,7 +15,7 @@ from benchmarks.timing import now
 from llmcache_jupyter import Session
 
 _CHANGES = (
-    ("country 1?", "country 1 in {}?"),
+    ("country 0?", "country 0 in {}?"),
     ('"temperature": 0.7', '"temperature": 0.9{}'),
     ("serial number 2 ", "serial number 2.5{} "),
     ("best matching", "{} best matching"),
@@ -52,7 +52,7 @@ def _explaining(session: Session, key: Key) -> float:
     begin = now()
     explanation = session.why()
     took = now() - begin
-    assert explanation.nearest is not None
+    assert explanation.nearest is not None, explanation.reason
     return took
 
 
