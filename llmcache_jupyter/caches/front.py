@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 from llmcache_jupyter.caches.entry import Entry, Key, entry_id
@@ -18,6 +18,7 @@ class Front:
     - Who is to write an entry elsewhere claims its key, and releases it then. Meanwhile nobody else writes
       under that key, so that what is written there lands in order: a later answer is left to the writer.
     - So is a removal: until its writer has removed it, what is elsewhere under that key is as good as gone.
+      It is, too, while who removes has to do so once more, as some was written meanwhile.
     - Who reads or removes elsewhere passes what `changes` or `writes` was before, and learns whether a write
       came between.
     - What waits is kept, whether the cache has room for it or not: of 10,000 entries, the latest.
@@ -32,6 +33,8 @@ class Front:
         self._unwritten: OrderedDict[Key, Entry | None] = OrderedDict()
         self._claims: set[Key] = set()
         self._removed: set[Key] = set()
+        self._hidden: Counter[Key] = Counter()
+        self._removing_again = 0
         self._failures: dict[Key, tuple[int, int]] = {}  # how often, and what `writes` was at the last one
         self._lock = new_lock()
 
@@ -43,7 +46,7 @@ class Front:
     @property
     def is_apart(self) -> bool:
         """Whether what is elsewhere is something else, under any key."""
-        return bool(self._unwritten or self._removed)
+        return bool(self._unwritten or self._removed or self._hidden)
 
     @property
     def is_claimed(self) -> bool:
@@ -62,7 +65,7 @@ class Front:
     def removed(self) -> frozenset[Key]:
         """What is elsewhere under these keys is still to be removed."""
         with self._lock:
-            return frozenset(self._removed)
+            return frozenset(self._removed | self._hidden.keys())
 
     def known(self, key: Key, found: Entry | None) -> tuple[bool, Entry | None]:
         """Whether nobody else is to be asked, and what is under the key then.
@@ -71,7 +74,7 @@ class Front:
           elsewhere is at most an older answer.
         """
         if key not in self._unwritten:
-            return key in self._removed, None
+            return key in self._removed or key in self._hidden, None
         waiting = self._unwritten.get(key)
         if waiting is not None and (found is None or found.generations is not waiting.generations):
             with self._lock:
@@ -100,9 +103,9 @@ class Front:
         with self._lock:
             if key in self._unwritten:
                 return self.cache.get(key) or self._living(self._unwritten[key])
-            if key in self._removed:
+            if key in self._removed or key in self._hidden:
                 return None
-            if changes == self.changes:
+            if changes == self.changes and not self._removing_again:
                 if found is None:
                     self.cache.discard(key)
                 else:
@@ -180,25 +183,43 @@ class Front:
                 del self._unwritten[entry.key]
                 self.cache.discard(entry.key)
 
-    def delete(self, ids: set[str], writes: int) -> tuple[int, bool]:
-        """Remove these. Returns how many of them were here alone, and whether some were written meanwhile."""
+    def delete(self, ids: set[str], writes: int) -> tuple[list[Key], bool]:
+        """Remove these. Returns which of them were here alone, and whether some were written meanwhile.
+
+        - If so, they are to be removed elsewhere once more. Till `note_removed_again`, what is there under
+          those keys is hidden, and nothing that is found there is kept here.
+        """
         with self._lock:
             alone = [entry.key for entry in self.alone() if entry.id in ids]
             for key in alone:
                 del self._unwritten[key]
             self._removed.update(key for key in self._claims if entry_id(key) in ids)
             self.cache.delete(ids)
-            self.removals += 1
-            return len(alone), self.writes != writes
+            return alone, self._hide(alone, writes)
 
-    def clear(self, writes: int) -> bool:
-        """Remove all. Returns whether some were written meanwhile."""
+    def clear(self, writes: int) -> tuple[list[Key], bool]:
+        """`delete` all."""
         with self._lock:
+            alone = list(self._unwritten)
             self._unwritten.clear()
             self._removed.update(self._claims)
             self.cache.clear()
+            return alone, self._hide(alone, writes)
+
+    def _hide(self, keys: list[Key], writes: int) -> bool:
+        self.removals += 1
+        is_overtaken = self.writes != writes
+        if is_overtaken:
+            self._hidden.update(keys)
+            self._removing_again += 1
+        return is_overtaken
+
+    def note_removed_again(self, keys: Iterable[Key]) -> None:
+        """Note that these are removed elsewhere once more: what is there by now is newer."""
+        with self._lock:
+            self._hidden -= Counter(keys)
+            self._removing_again -= 1
             self.removals += 1
-            return self.writes != writes
 
     def alone(self) -> list[Entry]:
         """The entries that are here alone."""

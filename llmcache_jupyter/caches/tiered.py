@@ -197,14 +197,21 @@ class TieredCache(LimitedCache):
         deleted = self.slow.delete(ids)
         alone, is_overtaken = self._front.delete(ids, writes)
         if is_overtaken:  # one that waited may have been written since
-            deleted += self.slow.delete(ids)
-        return deleted + alone
+            try:
+                deleted += self.slow.delete(ids)
+            finally:
+                self._front.note_removed_again(alone)
+        return deleted + len(alone)
 
     def clear(self, **kwargs: Any) -> None:
         writes = self._front.writes
         self.slow.clear(**kwargs)
-        if self._front.clear(writes):
-            self.slow.clear(**kwargs)
+        alone, is_overtaken = self._front.clear(writes)
+        if is_overtaken:
+            try:
+                self.slow.clear(**kwargs)
+            finally:
+                self._front.note_removed_again(alone)
 
     def entries(self, query: Query = Query()) -> Page:
         self._backfill.write_waiting()
