@@ -562,6 +562,27 @@ class TestWaiting:
         assert len(tiered) == len(slow) == {"clear": 0, "delete": 2, "put": 3}[what]
 
 
+class _RemovedTwice(FailingCache):
+    """Has `after` called once it has removed something, and `before` as it is to remove once more."""
+
+    after: Callable[[], object] | None = None
+    before: Callable[[], object] | None = None
+
+    def _removing(self, remove: Callable[[], T]) -> T:
+        if self.before is not None:
+            self.before()
+        removed, after, self.after = remove(), self.after, None
+        if after is not None:
+            after()
+        return removed
+
+    def delete(self, ids: Iterable[str]) -> int:
+        return self._removing(lambda: super(_RemovedTwice, self).delete(ids))
+
+    def clear(self, **kwargs: Any) -> None:
+        self._removing(lambda: super(_RemovedTwice, self).clear(**kwargs))
+
+
 class TestOvertaken:
     """Threads: while one waits for the store, another comes between."""
 
@@ -631,6 +652,32 @@ class TestOvertaken:
         tiered.get(entry().key)
         slow.broken = {*READS, *WRITES}
         assert tiered.get(entry().key) == entry(text="new")
+
+    @pytest.mark.parametrize("what", ["clear", "delete"])
+    def test_what_is_removed_twice_shows_nothing_older_between_and_leaves_nothing(self, what: str) -> None:
+        slow = _RemovedTwice()
+        tiered = TieredCache(InMemoryCache(), slow, background=False)
+        written, newer = entry("p", text="old"), entry("p", text="new")
+        seen: list[Entry | None] = []
+
+        def between() -> None:
+            seen.append(tiered.get(written.key))
+            tiered.get(entry("q").key)
+
+        def after_the_first() -> None:
+            tiered.put_all([written, entry("q")])
+            slow.broken = {"put"}
+            tiered.put(newer)
+            slow.before = between
+
+        slow.after = after_the_first
+        if what == "clear":
+            tiered.clear()
+        else:
+            tiered.delete([written.id, entry("q").id])
+        slow.broken = {*READS, *WRITES}
+        assert seen == [None]
+        assert (tiered.get(written.key), tiered.get(entry("q").key)) == (None, None)
 
     @pytest.mark.parametrize("what", ["clear", "delete"])
     def test_what_is_removed_is_not_read_when_its_write_arrives(self, timer: FakeClock, what: str) -> None:
