@@ -23,7 +23,6 @@ from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.clients.langchain_model import Asking, asking
 from llmcache_jupyter.errors import CacheWarning, EncodingError, LLMCacheError
-from llmcache_jupyter.session.asking import AskingModels
 from llmcache_jupyter.session.events import (
     Cleared,
     Events,
@@ -35,8 +34,9 @@ from llmcache_jupyter.session.events import (
     Stored,
     logger,
 )
+from llmcache_jupyter.session.identity.asking import AskingModels
+from llmcache_jupyter.session.identity.keys import canonical_key
 from llmcache_jupyter.session.isolation import Copies, storable
-from llmcache_jupyter.session.keys import canonical_key
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
 from llmcache_jupyter.session.replay import INSTEAD, bypass_error, miss_error
 from llmcache_jupyter.session.scope import Mode, check_mode, current_scope

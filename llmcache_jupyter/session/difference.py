@@ -12,7 +12,7 @@ from typing import Any
 from llmcache_jupyter.caches import Key
 from llmcache_jupyter.caches.llm_string import SECRET_NAME, configuration, redact, serialised_model
 from llmcache_jupyter.caches.prompt import Message, messages, serialised_chat
-from llmcache_jupyter.session.schema import schema_of
+from llmcache_jupyter.session.identity.schema import schema_of
 
 _BEFORE, _AFTER = 24, 48
 _SEEN = {ord(" "): "·", ord("\n"): "↵", ord("\t"): "→", ord("\r"): "␍"}

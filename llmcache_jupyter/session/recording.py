@@ -23,8 +23,8 @@ from llmcache_jupyter.caches.jsonl import MAX_LINE, VERSION, line_of, read_line
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.prompt import prompt_text
 from llmcache_jupyter.errors import DecodingError, EncodingError, StoreError
-from llmcache_jupyter.session.asking import is_bound_to_kernel
-from llmcache_jupyter.session.keys import canonical_key
+from llmcache_jupyter.session.identity.asking import is_bound_to_kernel
+from llmcache_jupyter.session.identity.keys import canonical_key
 from llmcache_jupyter.session.progress import Progress, quietly
 
 # a line is written with this precision

@@ -14,7 +14,7 @@ from weakref import ref
 import pytest
 
 from llmcache_jupyter import SessionCache
-from llmcache_jupyter.session.function_code import code_of_function
+from llmcache_jupyter.session.identity.function_code import code_of_function
 
 MODEL = """
 from langchain_core.language_models.llms import LLM

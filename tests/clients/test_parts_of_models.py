@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 from stand_in import StandIn
 
 from llmcache_jupyter import CacheMissError, InMemoryCache, SessionCache
-from llmcache_jupyter.session.description import Description
+from llmcache_jupyter.session.identity.description import Description
 from llmcache_jupyter.session.scope import mode
 from tests.clients.conftest import MakeChat
 

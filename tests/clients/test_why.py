@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr, create_model
 from stand_in import StandIn
 
 from llmcache_jupyter import Session
-from llmcache_jupyter.session import schema
+from llmcache_jupyter.session.identity import schema
 from tests.clients.conftest import MakeChat, Run
 
 FRANCE = "What is the capital of France?"

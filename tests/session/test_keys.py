@@ -27,8 +27,8 @@ from pydantic import BaseModel, Field, SecretStr, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from llmcache_jupyter.caches.llm_string import model_name
-from llmcache_jupyter.session.keys import canonical_key
-from llmcache_jupyter.session.schema import schema_digest
+from llmcache_jupyter.session.identity.keys import canonical_key
+from llmcache_jupyter.session.identity.schema import schema_digest
 from tests.caches.contract import COLLIDING, TRICKY
 
 LLM = "[('model_name', 'm')]"

@@ -27,9 +27,9 @@ from llmcache_jupyter.clients.langchain_model import (
     settings,
 )
 from llmcache_jupyter.clients.own_code import is_own
-from llmcache_jupyter.session.class_code import changes_itself, code_of
-from llmcache_jupyter.session.description import Code, Description, Opaque
-from llmcache_jupyter.session.own_changes import OwnChanges
+from llmcache_jupyter.session.identity.class_code import changes_itself, code_of
+from llmcache_jupyter.session.identity.description import Code, Description, Opaque
+from llmcache_jupyter.session.identity.own_changes import OwnChanges
 
 Within = frozenset[int]
 

@@ -38,7 +38,7 @@ from llmcache_jupyter.caches.credentials import (
 )
 from llmcache_jupyter.caches.llm_string import redact, serialised_model
 from llmcache_jupyter.clients.langchain import class_being_sent
-from llmcache_jupyter.session.schema import schema_digest
+from llmcache_jupyter.session.identity.schema import schema_digest
 
 # what an answer tells about the call that made it; no client sends these back
 _ABOUT_THE_CALL = frozenset(

@@ -14,9 +14,15 @@ from typing import Any
 
 from llmcache_jupyter.caches.credentials import is_callers, tells_caller
 from llmcache_jupyter.caches.llm_string import SECRET_NAME
-from llmcache_jupyter.session.function_code import kept_by
-from llmcache_jupyter.session.known_kinds import CONTENTS, is_connection, is_named_tuple, is_plain, text_of
-from llmcache_jupyter.session.object_fields import fields_of
+from llmcache_jupyter.session.identity.function_code import kept_by
+from llmcache_jupyter.session.identity.known_kinds import (
+    CONTENTS,
+    is_connection,
+    is_named_tuple,
+    is_plain,
+    text_of,
+)
+from llmcache_jupyter.session.identity.object_fields import fields_of
 
 _DEEPEST = 8
 _MOST = 2000

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import ref
 
 from llmcache_jupyter.clients.own_code import is_own
-from llmcache_jupyter.session.class_code import changes_itself
+from llmcache_jupyter.session.identity.class_code import changes_itself
 
 _ABSENT = object()
 

@@ -17,14 +17,14 @@ from weakref import WeakKeyDictionary, ref
 
 from llmcache_jupyter.caches.credentials import is_callers
 from llmcache_jupyter.clients.own_code import is_installed, is_own
-from llmcache_jupyter.session.description import (
+from llmcache_jupyter.session.identity.description import (
     Code,
     Description,
     Opaque,
     class_name,
     digest_of,
 )
-from llmcache_jupyter.session.function_code import (
+from llmcache_jupyter.session.identity.function_code import (
     Read,
     byte_code,
     code_of_function,
@@ -37,7 +37,7 @@ from llmcache_jupyter.session.function_code import (
     read_by,
     world_of,
 )
-from llmcache_jupyter.session.known_kinds import text_of
+from llmcache_jupyter.session.identity.known_kinds import text_of
 
 _OF_CLASSES = frozenset({"model_config", "model_fields", "model_computed_fields"})
 _ALIKE = frozenset({"_thread.lock", "_thread.RLock", "pydantic_core._pydantic_core.PydanticUndefinedType"})

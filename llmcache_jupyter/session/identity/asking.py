@@ -26,11 +26,11 @@ from weakref import WeakKeyDictionary
 from llmcache_jupyter.caches.llm_string import serialised_model
 from llmcache_jupyter.caches.locks import new_lock
 from llmcache_jupyter.clients.langchain_model import Asking, is_model, is_serialisable
-from llmcache_jupyter.session.description import class_name
 from llmcache_jupyter.session.events import logger
-from llmcache_jupyter.session.keys import canonical_key, with_pairs
-from llmcache_jupyter.session.model_head import DescribedHead, ModelHead, Within, WrittenHead
-from llmcache_jupyter.session.own_changes import OwnChanges
+from llmcache_jupyter.session.identity.description import class_name
+from llmcache_jupyter.session.identity.keys import canonical_key, with_pairs
+from llmcache_jupyter.session.identity.model_head import DescribedHead, ModelHead, Within, WrittenHead
+from llmcache_jupyter.session.identity.own_changes import OwnChanges
 from llmcache_jupyter.session.traps import ADDRESS, Traps
 
 _PAIR_NAME = re.compile(r"[\[ ]\('(\w+)', ")
