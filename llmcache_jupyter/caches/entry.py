@@ -191,6 +191,9 @@ class EntryCache(BaseCache):
         found = (self.entries(Query(id=one, limit=1)).entries for one in wanted)
         return {entry.id: entry for entries in found for entry in entries if entry.id in wanted}
 
+    def flush(self) -> None:
+        """Have everything where it is to stay."""
+
     @abstractmethod
     def models(self) -> dict[str | None, int]:
         """How many entries there are of each model, the most frequent first."""

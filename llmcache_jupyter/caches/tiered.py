@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -77,9 +78,11 @@ class TieredCache(LimitedCache):
     def flush(self) -> None:
         """Write what waits now, even if `slow` is left alone; but not for long, if it still fails."""
         self._backfill.flush()
+        with suppress(Exception):  # what could not be written has been told
+            self.slow.flush()
 
     def close(self) -> None:
-        """`flush`, for the last time. `slow` stays open."""
+        """Write what waits, for the last time. `slow` stays open."""
         self._finish()
 
     @property

@@ -126,9 +126,8 @@ class Storage:
         self._on_leave()
 
     def flush(self) -> None:
-        """Write what waits for a store that was away."""
-        if isinstance(self.backend, TieredCache):
-            self.backend.flush()
+        """Have everything where it is to stay, what waits for a store that was away, too."""
+        self.backend.flush()
 
     def configure(self, limits: Limits) -> int:
         """Set the limits of memory and store. Returns how many entries had to go."""

@@ -227,8 +227,10 @@ class TestFile:
 
     def test_on_again_writes_nothing(self, kernels: Kernels) -> None:
         session, _ = kernels.start(store="notes.sqlite", maxsize=5)
+        session.deactivate()
         with closing(sqlite3.connect("notes.sqlite")) as reader:
             before = reader.execute("PRAGMA data_version").fetchone()
+            session.activate()
             session.deactivate()
             session.activate()
             session.activate(store="notes.sqlite", mode="readonly")
@@ -249,6 +251,14 @@ class TestFile:
         assert session.status().store == "notes.sqlite"
         assert session.activate().kept == 1
         assert ask(session, "a") == "re: a"
+
+    def test_once_it_is_off_the_file_alone_is_the_whole(self, kernels: Kernels) -> None:
+        session, _ = kernels.start(store="notes.sqlite")
+        ask(session, "a")
+        session.deactivate()
+        Path("copy.sqlite").write_bytes(Path("notes.sqlite").read_bytes())
+        other, activation = kernels.start(store="copy.sqlite")
+        assert (activation.restored, ask(other, "a")) == (1, "re: a")
 
     def test_while_the_cache_is_off_no_file_is_made(self, kernels: Kernels) -> None:
         session, _ = kernels.start()

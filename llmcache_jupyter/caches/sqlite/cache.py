@@ -264,6 +264,11 @@ class SQLiteCache(LimitedCache):
         self._purge()
         return self._connections.look(lambda reader: count(reader) + waiting(reader))
 
+    def flush(self) -> None:
+        """Have everything in the file itself, as far as no other process is in the way."""
+        self._settle()
+        self._connections.empty_log()
+
     async def alookup(self, prompt: str, llm_string: str) -> list[Any] | None:
         digest = key_digest((prompt, llm_string))
         found = self._find(digest)

@@ -113,6 +113,8 @@ class Connections:
     @uses_sqlite
     def empty_log(self) -> None:
         """Have all of it in the file itself, where no other process is in the way."""
+        if self._place.is_log_empty():
+            return
         with self._write_lock, suppress(StoreError):
             self._open_writer(HURRIED)
             if self._has_emptied_log():

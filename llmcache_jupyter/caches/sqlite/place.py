@@ -54,6 +54,13 @@ class Place:
         """Whether another process has removed the log."""
         return self.log_index.is_removed()
 
+    def is_log_empty(self) -> bool:
+        """Whether all that was written is in the file itself."""
+        try:
+            return not Path(f"{os.path.realpath(self.path)}-wal").stat().st_size
+        except OSError:  # it has none
+            return True
+
     def rest(self) -> None:
         """Note that all is in the file, and nothing in its log."""
         version = self.log_index.version()
