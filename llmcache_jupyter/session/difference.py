@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,11 @@ def differences(old: Key, new: Key) -> list[Difference]:
     if old[0] != new[0]:
         found += list(_of_prompts(old[0], new[0])) or [_in_form("prompt")]
     return found
+
+
+def in_all(found: Sequence[Difference]) -> str:
+    """How many differences there are: `one thing`, `3 things`."""
+    return "one thing" if len(found) == 1 else f"{len(found)} things"
 
 
 def _in_form(field: str) -> Difference:

@@ -12,7 +12,7 @@ from llmcache_jupyter.caches.entry import entry_id
 from llmcache_jupyter.caches.llm_string import model_name
 from llmcache_jupyter.caches.prompt import asked, messages
 from llmcache_jupyter.errors import EntryNotFoundError
-from llmcache_jupyter.session.difference import Difference, common_prefix, differences
+from llmcache_jupyter.session.difference import Difference, common_prefix, differences, in_all
 from llmcache_jupyter.session.fate import clock
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
 from llmcache_jupyter.session.scope import Mode
@@ -68,8 +68,8 @@ def explain(
     if nearest is None or _is_far(call, nearest, backend):
         reason = _nothing(call, nearest, backend, missed)
         return Explanation(call, reason, stored_now=stored, notes=tuple(notes))
-    entry, in_all = entry_id(nearest), "one thing" if len(found) == 1 else f"{len(found)} things"
-    reason = f"Nothing was stored for this call. The nearest, entry {entry}, differs in {in_all}."
+    entry = entry_id(nearest)
+    reason = f"Nothing was stored for this call. The nearest, entry {entry}, differs in {in_all(found)}."
     return Explanation(call, reason, entry, tuple(found), stored, tuple(notes))
 
 

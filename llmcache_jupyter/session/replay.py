@@ -11,6 +11,7 @@ from llmcache_jupyter.caches.llm_string import redact
 from llmcache_jupyter.caches.prompt import asked
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheMissError
+from llmcache_jupyter.session.difference import in_all
 from llmcache_jupyter.session.events import MissReason
 from llmcache_jupyter.session.explain import explain
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
@@ -94,7 +95,7 @@ def _compared(call: MissedCall, backend: EntryCache, missed: MissedCalls) -> str
             if explanation.nearest is None:
                 return "" if call.out_of_reach else f" {explanation.reason}"
             found = explanation.differences
-            lines = [f" The nearest, entry {explanation.nearest}, differs in {count(len(found), 'thing')}:"]
+            lines = [f" The nearest, entry {explanation.nearest}, differs in {in_all(found)}:"]
             lines += text_lines(found[:_SHOWN])
             if len(found) > _SHOWN:
                 lines.append(f"  - and {len(found) - _SHOWN} more")

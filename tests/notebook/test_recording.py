@@ -185,7 +185,7 @@ class TestReplay:
         nearest = filled.session.why().nearest
         assert str(error) == (
             "Mode replay, and nothing is stored for this call of gpt: 'The capital of Peru?'. The nearest, "
-            f"entry {nearest}, differs in 1 thing:\n"
+            f"entry {nearest}, differs in one thing:\n"
             "  - the prompt differs at character 16\n"
             "      stored: The capital of Japan?\n"
             "      asked:  The capital of Peru?\n"

@@ -214,7 +214,7 @@ class TestModes:
             both.lookup("The capital of \x1b[2JPeru?")
         first, *lines, _ = str(told.value).splitlines()
         assert first.endswith(
-            rf"'The capital of \x1b[2JPeru?'. The nearest, entry {entry.id}, differs in 1 thing:"
+            rf"'The capital of \x1b[2JPeru?'. The nearest, entry {entry.id}, differs in one thing:"
         )
         assert lines == [
             "  - the prompt differs at character 16",
