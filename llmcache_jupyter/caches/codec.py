@@ -21,6 +21,9 @@ except ImportError:
     _HAS_ORJSON = False
 else:
     _HAS_ORJSON = True  # LangChain brings it
+    _ONLY_PLAIN = (
+        orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    )
 
 VERSION = 1
 MAX_DEPTH = 100
@@ -151,11 +154,8 @@ def _quick_dump(taken: list[Fields]) -> str | None:
     if not _HAS_ORJSON:
         return None
     document = {"generations": taken, "v": VERSION}
-    only_plain = (
-        orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-    )
     try:
-        text = orjson.dumps(document, option=only_plain).decode()
+        text = orjson.dumps(document, option=_ONLY_PLAIN).decode()
         return text if _load(text) == document else None
     except (TypeError, DecodingError, RecursionError):
         return None

@@ -27,8 +27,8 @@ def answer_text(generations: Sequence[Any]) -> str:
 
 def generation_text(generation: Any) -> str:
     """One answer's text, followed by its tool calls, a line each."""
-    calls = (tool_call_text(call) for call in tool_calls(generation))
-    return "\n".join(filter(None, [str(getattr(generation, "text", "")), *calls]))
+    text, calls = str(getattr(generation, "text", "")), tool_calls(generation)
+    return "\n".join(filter(None, [text, *map(tool_call_text, calls)])) if calls else text
 
 
 def tool_calls(generation: Any) -> list[Mapping[str, Any]]:

@@ -71,12 +71,18 @@ def row_of(entry: Entry) -> dict[str, Any]:
         "llm_string": to_bytes(entry.key[1]),
         "answer_text": to_text(answer_text(entry.generations).lower()),
     }
+    length = len(row["generations"]) + len(row["prompt"]) + len(row["llm_string"]) + len(row["sent"] or b"")
+    if length > MAX_LENGTH:  # then one of them may be
+        _check_length(row)
+    return row
+
+
+def _check_length(row: dict[str, Any]) -> None:
     for name, what in _LONG.items():
         if len(row[name] or b"") > MAX_LENGTH:
             raise EncodingError(
                 f"{what} of {len(row[name]):,} bytes is too long for a store ({MAX_LENGTH:,})"
             )
-    return row
 
 
 def generations_of(row: Sequence[Any]) -> list[Any]:
