@@ -83,7 +83,7 @@ def test_replay_in_ci_sends_nothing_whatever_the_notebook_says(tmp_path: Path) -
         write(tmp_path, service, "%%llmcache refresh\nmodel.invoke('a')", caught)
         replayed = run(recipe, tmp_path)
         assert replayed.returncode == 1
-        assert "1 call of this cell had no stored answer, though its code went on: 'b'" in replayed.stderr
+        assert "1 call of this cell had no stored answer: 'b'. Its code went on" in replayed.stderr
         (profile / "ipython_config.py").write_text(f"{config}\nc.LLMCacheMagics.maxsize = -1")
         write(tmp_path, service, "model.invoke('a')")
         replayed = run(recipe, tmp_path)

@@ -28,7 +28,9 @@ from llmcache_jupyter.notebook.progress import progress_bar
 from llmcache_jupyter.notebook.questions import Question
 from llmcache_jupyter.session.duration import seconds
 from llmcache_jupyter.session.events import Event, Switched
+from llmcache_jupyter.session.missed import MissedCall
 from llmcache_jupyter.session.progress import quietly
+from llmcache_jupyter.session.replay import caught_error, unanswered_text
 from llmcache_jupyter.session.scope import MODES, CellRun, Mode, check_mode
 from llmcache_jupyter.session.session import Activation, Session, default_session
 from llmcache_jupyter.session.stores import check_store
@@ -123,25 +125,26 @@ class LLMCacheMagics(Magics):
     def cell_ended(self, run: CellRun, result: ExecutionResult | None) -> None:
         """Print what became of the cell's calls, where its first line or the setting asks for it.
 
-        - Where mode replay did not answer all of them, and the cell did not fail: that it went on without.
+        - And which of them mode replay did not answer: all, where the cell failed at the first of several, or
+          went on without.
         """
-        if run.outer is None and result is not None and result.success:
-            self._tell_unanswered(run, result)
+        if run.outer is None and result is not None and (calls := self.session.unanswered(run)):
+            self._tell_unanswered(calls, result)
         own_mode = run.mode if run.outer is None or run.mode != run.outer.mode else None
         if own_mode is not None and not self.cells.was_planned(run):
             print(f"llmcache {own_mode}: {report_line(run.counts)}")
         elif self.report == "cell" and run.outer is None and run.events:
             print(f"llmcache: {report_line(run.counts)}")
 
-    def _tell_unanswered(self, run: CellRun, result: ExecutionResult) -> None:
-        error = self.session.unanswered(run)
-        if error is None:
-            return
-        if self.replay_only:
+    def _tell_unanswered(self, calls: list[MissedCall], result: ExecutionResult) -> None:
+        error = caught_error(calls)
+        if result.success and self.replay_only:
             result.error_in_exec = error  # which is what a kernel replies
             cast(InteractiveShell, self.shell).showtraceback((type(error), error, None))
-        else:
+        elif result.success:
             print(f"llmcache: {error}", file=sys.stderr)
+        elif len(calls) > 1:
+            print(f"llmcache: {unanswered_text(calls)}", file=sys.stderr)
 
     @no_var_expand
     @line_cell_magic

@@ -21,7 +21,7 @@ from llmcache_jupyter.views.format import count
 from llmcache_jupyter.views.style import visible
 
 _MOST_COMPARED = 10_000  # entries: to find the nearest of them takes some hundredths of a second
-_SHOWN = 3
+_SHOWN, _NAMED = 3, 20
 
 _RECORD = (
     "To record it, run the cell once with `%%llmcache on` as its first line (or `%llmcache on --mode on` "
@@ -65,15 +65,20 @@ def miss_error(call: MissedCall, backend: EntryCache, missed: MissedCalls) -> Ca
 def caught_error(calls: Sequence[MissedCall]) -> CacheMissError:
     """Of calls that were not answered in a cell that went on, as its code caught their errors."""
     first = calls[0]
-    prompts = ", ".join(repr(_beginning(asked(call.sent))) for call in calls[:_SHOWN])
-    more = f" and {len(calls) - _SHOWN} more" if len(calls) > _SHOWN else ""
     return CacheMissError(
-        f"Mode replay, and {count(len(calls), 'call')} of this cell had no stored answer, though its code "
-        f"went on: {prompts}{more}. Nothing was sent. What the cell shows may be another model's answer, or "
-        "an error's text. `%llmcache why` tells what differs from the nearest entry.",
+        f"Mode replay, and {unanswered_text(calls)} Its code went on, and nothing was sent: what the cell "
+        "shows may be another model's answer, or an error's text. `%llmcache why` tells what differs from "
+        "the nearest entry.",
         model=first.model,
         prompt=asked(first.sent),
     )
+
+
+def unanswered_text(calls: Sequence[MissedCall]) -> str:
+    """A sentence that names the calls of a cell that were not answered."""
+    prompts = ", ".join(repr(_beginning(asked(call.sent))) for call in calls[:_NAMED])
+    more = f" and {len(calls) - _NAMED} more" if len(calls) > _NAMED else ""
+    return f"{count(len(calls), 'call')} of this cell had no stored answer: {prompts}{more}."
 
 
 def bypass_error(model: Any, prompt: str, bypass: Bypass) -> CacheMissError:

@@ -13,7 +13,7 @@ from llmcache_jupyter.caches import Query
 from llmcache_jupyter.caches.limits import LimitedCache, Policy
 from llmcache_jupyter.caches.tiered import TieredCache
 from llmcache_jupyter.clients.langchain import LangChainClient
-from llmcache_jupyter.errors import CacheMissError, EntryNotFoundError, StoreError
+from llmcache_jupyter.errors import EntryNotFoundError, StoreError
 from llmcache_jupyter.session import recording
 from llmcache_jupyter.session.browsing import Browsing
 from llmcache_jupyter.session.cache import SessionCache
@@ -26,9 +26,10 @@ from llmcache_jupyter.session.explain import (
     no_miss,
     of_an_entry,
 )
+from llmcache_jupyter.session.missed import MissedCall
 from llmcache_jupyter.session.progress import Progress, quietly
 from llmcache_jupyter.session.recording import Loaded, Recording, Saved
-from llmcache_jupyter.session.replay import NOT_REPLAYED, caught_error
+from llmcache_jupyter.session.replay import NOT_REPLAYED
 from llmcache_jupyter.session.scope import CellRun, Mode, check_mode, current_run
 from llmcache_jupyter.session.settings import KEEP, Keep, Settings
 from llmcache_jupyter.session.statistics import Counts
@@ -286,13 +287,13 @@ class Session(Browsing):
         """The latest cell run that made calls, or the calls made outside of cells; None before the first."""
         return self._last_run
 
-    def unanswered(self, run: CellRun) -> CacheMissError | None:
-        """The error of the calls of a cell run that mode replay did not answer; None where it did."""
+    def unanswered(self, run: CellRun) -> list[MissedCall]:
+        """The calls of a cell run that mode replay did not answer, each once."""
         missed = {
             event.id for event in run.events if isinstance(event, Miss) and event.reason in NOT_REPLAYED
         }
         calls = {call.id: call for call in reversed(self.cache.missed.all()) if call.id in missed}
-        return caught_error(list(calls.values())) if calls else None
+        return list(calls.values())
 
     def cell_label(self, cell: str | None) -> str | None:
         """A cell as the notebook shows it, `[7]`, where its id was seen in this session."""

@@ -253,11 +253,16 @@ class TestReplay:
         ran = filled.run(asked_on)
         assert ran.error is None
         assert ran.printed.startswith(
-            "llmcache: Mode replay, and 2 calls of this cell had no stored answer, though its code went on: "
-            "'x', 'y'. Nothing was sent."
+            "llmcache: Mode replay, and 2 calls of this cell had no stored answer: 'x', 'y'. Its code went on"
         )
-        assert "though" not in filled.run(f"ask({COUNTRIES[2]!r})").printed
-        assert "though" not in filled.run("ask('x')").printed
+        assert "llmcache: " not in filled.run(f"ask({COUNTRIES[2]!r})").printed
+        assert "llmcache: " not in filled.run("ask('x')").printed
+        as_a_batch = (  # which raises the first error at the end
+            "errors = []\nfor prompt in 'xyz':\n    try: ask(prompt)\n"
+            "    except Exception as error: errors.append(error)\nraise errors[0]"
+        )
+        told = "llmcache: 3 calls of this cell had no stored answer: 'x', 'y', 'z'.\n"
+        assert told in filled.run(as_a_batch).printed
         filled.run("%llmcache on --mode on")
         assert filled.run(asked_on).printed == ""
 
