@@ -107,6 +107,11 @@ class LLMCacheMagics(Magics):
             raise traitlets.TraitError(f"store: {error}") from None
         return name
 
+    @traitlets.observe("replay_only")
+    def _restrict_to_replay(self, change: dict[str, Any]) -> None:
+        if change["new"]:
+            self.session.restrict_to_replay()
+
     def _setting_changed(self, change: dict[str, Any]) -> None:
         name, value = change["name"], change["new"]
         if value != getattr(self.session.status(), name):
@@ -138,7 +143,7 @@ class LLMCacheMagics(Magics):
 
     def _tell_unanswered(self, calls: list[MissedCall], result: ExecutionResult) -> None:
         error = caught_error(calls)
-        if result.success and self.replay_only:
+        if result.success and self.session.cache.replay_only:
             result.error_in_exec = error  # which is what a kernel replies
             cast(InteractiveShell, self.shell).showtraceback((type(error), error, None))
         elif result.success:
@@ -343,8 +348,6 @@ class _Extension:
         self.channel = Channel(shell, session, self._magics.cells.plan) if hasattr(shell, "kernel") else None
         if self.channel is not None:
             self.channel.attach()
-        if self._magics.replay_only:
-            session.restrict_to_replay()
         if self._magics.autostart or self._magics.replay_only:
             try:
                 self._magics.activate()

@@ -266,6 +266,21 @@ class TestReplay:
         filled.run("%llmcache on --mode on")
         assert filled.run(asked_on).printed == ""
 
+    def test_replay_only_from_within_the_notebook(self, filled: Notebook) -> None:
+        filled.run("%config LLMCacheMagics.replay_only = True")
+        try:
+            told = filled.run("%llmcache off").printed
+            assert told == "LLM cache on, as before: the configuration has it replay only\n"
+            assert filled.run("%llmcache on --mode on --ttl 1s").printed.startswith(
+                "LLM cache on · mode replay ·"
+            )
+            assert filled.run(f"ask({COUNTRIES[2]!r})").error is None
+            assert type(filled.run("%%llmcache off\nask('x')").error).__name__ == "CacheMissError"
+            caught = filled.run("try: ask('x')\nexcept Exception: pass").error
+            assert "Its code went on" in str(caught)
+        finally:
+            filled.session.cache.replay_only = False
+
     def test_from_the_configuration(self, filled: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
         filled.run("%llmcache save lesson.jsonl")
         config = Config({"LLMCacheMagics": {"mode": "replay", "load": "lesson.jsonl"}})
