@@ -45,7 +45,7 @@ _CALLERS_NAME = re.compile(
     r"|(^|access|auth|bearer|refresh|session|id|api)[-_]?token$",
     re.IGNORECASE,
 )
-# of a text, or of a lock: of these only what a machine made up
+# but for these names, which may be those of a text's token: there, only what a machine made up
 _ORDINARY_NAME = re.compile(r"_*((id|session)[-_]?)?token|_*(access|private)[-_]?key", re.IGNORECASE)
 # and as the name of a field of an installed model. A `secret_word` may be what is asked about
 CALLERS_FIELD = re.compile(
