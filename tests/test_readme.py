@@ -73,13 +73,12 @@ def test_replay_in_ci_sends_nothing_whatever_the_notebook_says(tmp_path: Path) -
         write(tmp_path, service, "%llmcache on", "model.invoke('a')", "%llmcache save lesson.jsonl")
         assert run("OPENAI_API_KEY=key jupyter execute lesson.ipynb", tmp_path).returncode == 0
         sent = service.requests
-        for switch in (
-            "%llmcache off", "%llmcache on --mode on --ttl 0.001", "%unload_ext llmcache_jupyter",
-            "%config LLMCacheMagics.mode = 'on'", "import llmcache_jupyter; llmcache_jupyter.off()",
-        ):  # fmt: skip
-            write(tmp_path, service, switch, "model.invoke('a')", "model.invoke('b')")
-            replayed = run(recipe, tmp_path)
-            assert "nothing is stored for this call of m: 'b'" in replayed.stderr, switch
+        switches = (
+            "%llmcache off", "%llmcache on --mode on --ttl 0.001", "%config LLMCacheMagics.mode = 'on'",
+            "import llmcache_jupyter; llmcache_jupyter.off()", "%unload_ext llmcache_jupyter",
+        )  # fmt: skip
+        write(tmp_path, service, *switches, "model.invoke('a')", "model.invoke('b')")
+        assert "nothing is stored for this call of m: 'b'" in run(recipe, tmp_path).stderr
         write(tmp_path, service, "%%llmcache refresh\nmodel.invoke('a')", caught)
         replayed = run(recipe, tmp_path)
         assert replayed.returncode == 1
