@@ -51,7 +51,7 @@ class Entry:
     def digest(self) -> bytes:
         """Sixteen bytes that stand for the key."""
         if self._digest is None:
-            object.__setattr__(self, "_digest", key_digest(self.key))  # every hit asks for it
+            object.__setattr__(self, "_digest", _digest(self.key))  # every hit asks for it
         return self._digest  # type: ignore[return-value]
 
     @property
@@ -77,9 +77,14 @@ def entry_id(key: Key) -> str:
     return key_digest(key)[:6].hex()
 
 
-@lru_cache(maxsize=16)  # a call on its way asks several times
+@lru_cache(maxsize=16)
 def key_digest(key: Key) -> bytes:
-    """Sixteen bytes that stand for the key. They keep the two parts apart."""
+    """Sixteen bytes that stand for the key. A call on its way asks several times."""
+    return _digest(key)
+
+
+def _digest(key: Key) -> bytes:
+    # the length keeps the two parts apart
     prompt, llm_string = key[0].encode("utf-8", "surrogatepass"), key[1].encode("utf-8", "surrogatepass")
     return hashlib.blake2b(b"%d:%b%b" % (len(prompt), prompt, llm_string), digest_size=16).digest()
 

@@ -37,6 +37,7 @@ _FIELDS = (
     "invalid_tool_calls",
     "usage_metadata",
 )
+_NOTHING: tuple[Any, ...] = (None, [], {})
 _MESSAGE_FIELDS = {_MESSAGE: _FIELDS, _MESSAGE_CHUNK: (*_FIELDS, "tool_call_chunks", "chunk_position")}
 
 
@@ -67,7 +68,7 @@ def _take_message(message: Any) -> codec.Fields:
     told = {"type": name, "content": message.content}
     for field in _MESSAGE_FIELDS[name]:
         value = values.get(field)
-        if value or value not in (None, [], {}):
+        if value or value not in _NOTHING:
             told[field] = value
     parsed = message.additional_kwargs.get("parsed")
     if hasattr(parsed, "model_dump"):  # structured output is kept as data: its class may change meanwhile

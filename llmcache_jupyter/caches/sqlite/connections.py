@@ -284,11 +284,11 @@ class Connections:
 
     def has_lost_log(self) -> bool:
         """Whether what was open here goes on with a log that another process has removed."""
-        return self._is_open() and self._place.has_lost_log()
+        return self._place.has_lost_log() and self._is_open()
 
     def keep_log(self, patience: float) -> None:
         """Have no other process remove the log of what is open: from here on none does, if any did before."""
-        if self._is_open():
+        if not self._shared_lock.stays and self._is_open():
             self._take(self._shared_lock, patience)
 
     def _take(self, lock: SharedLock, patience: float) -> None:

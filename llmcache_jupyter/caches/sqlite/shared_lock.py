@@ -43,13 +43,14 @@ class SharedLock:
 
     - `descriptor`: None where there is no lock that could be lost.
     - It is held as long as somebody needs it; where it can be lost, from each `take` on.
+    - `stays`: whether it is held, and cannot be lost.
     - `keeps_log`: whether no connection is to remove the log as it is closed.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
         self.descriptor = descriptor
         self._needs: weakref.WeakSet[Need] = weakref.WeakSet()
-        self._stays = descriptor is None  # held, and not to be lost
+        self.stays = descriptor is None
         self.keeps_log = False
         if descriptor is not None:
             weakref.finalize(self, os.close, descriptor).atexit = False  # SQLite goes on till then
@@ -66,7 +67,7 @@ class SharedLock:
         with closing:
             self._needs.discard(need)
             if self.descriptor is not None and not self._needs:
-                self._stays = False
+                self.stays = False
                 with suppress(OSError):
                     file_lock.leave(self.descriptor, *_BYTES)
 
@@ -86,7 +87,7 @@ class SharedLock:
 
         - It cannot be had while another process removes the log.
         """
-        if self._stays:
+        if self.stays:
             return True
         until = time.monotonic() + patience
         while not self._is_taken():
@@ -100,8 +101,8 @@ class SharedLock:
             if self.descriptor is None or not self._needs:
                 return True
             try:
-                self._stays = file_lock.share(self.descriptor, *_BYTES)
-                if not self._stays:
+                self.stays = file_lock.share(self.descriptor, *_BYTES)
+                if not self.stays:
                     first, count = _BYTES
                     fcntl.lockf(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, count, first)
             except OSError as error:  # else a disk that knows no locks
