@@ -1,4 +1,4 @@
-"""The cache system: the interface, its value, and the caches that hold entries. Standard library only."""
+"""The cache system: interface, value, and caches. Standard library only, and orjson where it is there."""
 
 from llmcache_jupyter.caches.base import BaseCache
 from llmcache_jupyter.caches.entry import Entry, EntryCache, Key, Page, Query

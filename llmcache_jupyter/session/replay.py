@@ -12,7 +12,6 @@ from llmcache_jupyter.caches.prompt import asked
 from llmcache_jupyter.clients.langchain_bypasses import Bypass
 from llmcache_jupyter.errors import CacheMissError
 from llmcache_jupyter.session.difference import in_all
-from llmcache_jupyter.session.events import MissReason
 from llmcache_jupyter.session.explain import explain
 from llmcache_jupyter.session.missed import MissedCall, MissedCalls
 from llmcache_jupyter.session.traps import name_of, spoken_name
@@ -28,9 +27,6 @@ _RECORD = (
     "for the session), with a key for the model. `%llmcache save FILE` then writes the file that you replay "
     "anew. "
 )
-
-NOT_REPLAYED: frozenset[MissReason] = frozenset({"replay", "unreachable"})
-"""Why a call that mode replay did not answer was not a hit."""
 
 INSTEAD: dict[Bypass, str] = {
     "uncached": "It has `cache=False`: leave that out",

@@ -29,7 +29,6 @@ from llmcache_jupyter.session.explain import (
 from llmcache_jupyter.session.missed import MissedCall
 from llmcache_jupyter.session.progress import Progress, quietly
 from llmcache_jupyter.session.recording import Loaded, Recording, Saved
-from llmcache_jupyter.session.replay import NOT_REPLAYED
 from llmcache_jupyter.session.scope import CellRun, Mode, check_mode, current_run
 from llmcache_jupyter.session.settings import KEEP, Keep, Settings
 from llmcache_jupyter.session.statistics import Counts
@@ -289,11 +288,9 @@ class Session(Browsing):
 
     def unanswered(self, run: CellRun) -> list[MissedCall]:
         """The calls of a cell run that mode replay did not answer, each once."""
-        missed = {
-            event.id for event in run.events if isinstance(event, Miss) and event.reason in NOT_REPLAYED
-        }
-        calls = {call.id: call for call in reversed(self.cache.missed.all()) if call.id in missed}
-        return list(calls.values())
+        missed = {event.id for event in run.events if isinstance(event, Miss)}
+        latest = {call.id: call for call in reversed(self.cache.missed.all()) if call.id in missed}
+        return [call for call in latest.values() if call.mode == "replay" or call.reason == "unreachable"]
 
     def cell_label(self, cell: str | None) -> str | None:
         """A cell as the notebook shows it, `[7]`, where its id was seen in this session."""

@@ -23,6 +23,7 @@ from llmcache_jupyter.notebook.magics import load, unload
 from llmcache_jupyter.notebook.progress import progress_bar
 from llmcache_jupyter.session.missed import MissedCalls
 from llmcache_jupyter.session.session import Session
+from tests.fakes import FailingCache
 from tests.notebook.conftest import Notebook
 from tests.notebook.kernel import Kernel
 
@@ -265,6 +266,15 @@ class TestReplay:
         assert told in filled.run(as_a_batch).printed
         filled.run("%llmcache on --mode on")
         assert filled.run(asked_on).printed == ""
+
+    @pytest.mark.filterwarnings("ignore::llmcache_jupyter.CacheWarning")
+    def test_so_is_one_that_goes_on_after_the_store_failed(self, filled: Notebook) -> None:
+        caught = "try: ask('x')\nexcept Exception: pass"
+        filled.run("%llmcache on --mode replay")
+        filled.session.cache.backend = FailingCache("get")
+        assert "llmcache: Mode replay, and 1 call of this cell" in filled.run(caught).printed
+        filled.session.cache.backend = FailingCache()
+        assert "llmcache: " not in filled.run(f"%%llmcache on\n{caught}").printed.replace("llmcache on: ", "")
 
     def test_replay_only_from_within_the_notebook(self, filled: Notebook) -> None:
         filled.run("%config LLMCacheMagics.replay_only = True")
